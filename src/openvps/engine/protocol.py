@@ -1,0 +1,189 @@
+"""What we ask of an engine: two protocols over value objects.
+
+`Machines` acts on one server's machine, `Cell` looks at and prepares the whole. Every verb looks first or
+may be repeated; none takes longer than about 5 s: what does goes on in the engine, raises `Busy`, and is found
+finished by a later look.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+
+class EngineError(Exception):
+    """The engine refused or failed.
+
+    EngineError
+    ├── Busy      an operation on this machine is under way: look again
+    ├── Away      the engine can't be reached, or didn't answer in time: nothing is known
+    ├── Missing   there is no such machine, image or file
+    └── DiskFull  the machine's own disk quota is used up
+    """
+
+
+class Busy(EngineError):
+    """An operation on this machine is under way; look again soon."""
+
+
+class Away(EngineError):
+    """The engine didn't answer; whether it acted is unknown."""
+
+
+class Missing(EngineError):
+    """There is no such machine, image or file."""
+
+
+class DiskFull(EngineError):
+    """The machine's own disk quota is used up, so the engine can't write beside it."""
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """What a machine should be. Sizes: MiB of memory, GB (10^9 bytes) of disk."""
+
+    name: str
+    image: str  # fingerprint
+    vcpus: int
+    memory_mib: int
+    storage_gb: int
+    hostname: str
+    addresses: Sequence[str]
+    nic: str  # name of the interface on the host, at most 15 characters
+    nic_parent: str | None = None
+    authorized_keys: Sequence[str] = ()
+    nameservers: Sequence[str] = ()
+    user_data: str | None = None
+    marks: Mapping[str, str] = field(default_factory=dict)  # our own notes, e.g. {"reboot": "3"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine is, seen by one look."""
+
+    name: str
+    status: Literal["running", "stopped", "other"]
+    vcpus: int
+    memory_mib: int
+    hostname: str
+    marks: Mapping[str, str]
+    stopped_by_guest: bool = False  # the engine noted a clean end, not a crash of the host
+    disk_used_bytes: int | None = None  # only from `Cell.machines`
+
+
+@dataclass(frozen=True)
+class Usage:
+    """One machine's counters since its start, and its memory in use now."""
+
+    cpu_seconds: float
+    memory_used_bytes: int
+    received_bytes: int
+    sent_bytes: int
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What a cell's hosts have in all; `largest_host_cpus` bounds a single server."""
+
+    cpus: int
+    largest_host_cpus: int
+    memory_mib: int
+    disk_gb: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened to a machine; `kind` is the engine's own word, e.g. `instance-shutdown`."""
+
+    machine: str
+    kind: str
+    at: datetime
+
+
+class Machines(Protocol):
+    """One server's machine. Raises EngineError's."""
+
+    async def look(self, name: str) -> Machine | None:
+        """Return what is there, or None. Raises Busy while it is being made."""
+        ...
+
+    async def create(self, spec: MachineSpec) -> None:
+        """Make the machine and start it, in one operation of the engine."""
+        ...
+
+    async def configure(self, name: str, spec: MachineSpec) -> None:
+        """Write limits, devices, hostname and marks from `spec`."""
+        ...
+
+    async def mark(self, name: str, key: str, value: str) -> None:
+        """Keep one of our own notes on the machine."""
+        ...
+
+    async def start(self, name: str) -> None:
+        """Start it; running already is success. A full disk is given room for the moment."""
+        ...
+
+    async def stop(self, name: str, grace_s: int) -> None:
+        """Ask for a clean shutdown, given up after `grace_s`; returns at once."""
+        ...
+
+    async def kill(self, name: str) -> None:
+        """Cut the power; stopped already is success."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Remove the stopped machine with its disk and snapshots; absent already is success."""
+        ...
+
+    async def read_file(self, name: str, path: str, limit: int = 65536) -> bytes:
+        """Return at most `limit` bytes of a file in the machine. Raises Missing."""
+        ...
+
+    async def run(self, name: str, argv: Sequence[str], stdin: bytes = b"") -> int:
+        """Run a program in the machine and return its exit code."""
+        ...
+
+
+class Cell(Protocol):
+    """One endpoint and project of the engine."""
+
+    async def capacity(self) -> Capacity:
+        """Return what the hosts have."""
+        ...
+
+    async def machines(self) -> list[Machine]:
+        """Return every machine of the cell in one call, with its disk use."""
+        ...
+
+    async def usage(self) -> dict[str, Usage]:
+        """Return every running machine's counters in one call, by name."""
+        ...
+
+    async def images(self) -> list[str]:
+        """Return the fingerprints of the images that are there."""
+        ...
+
+    async def add_image(self, file: Path) -> str:
+        """Import a unified image tarball; returns its fingerprint, also when it was there already."""
+        ...
+
+    async def delete_image(self, fingerprint: str) -> None:
+        """Remove an image; absent already is success."""
+        ...
+
+    def events(self) -> AsyncIterator[Event]:
+        """Yield machines' lifecycle events until the connection ends (raises Away)."""
+        ...
+
+    async def forget_address(self, address: str) -> None:
+        """Flush what the host's connection tracking knows of a freed address."""
+        ...
+
+
+class Engine(Machines, Cell, Protocol):
+    """Both, as an implementation offers them."""
+
+    async def close(self) -> None:
+        """Return the connections."""
+        ...
