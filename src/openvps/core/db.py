@@ -6,11 +6,14 @@ transaction is held over a call to the engine or to the network.
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 Connection = AsyncConnection
+Record = Row[*tuple[Any, ...]]  # a row of a query, read by its columns' names
 
 
 def sqlalchemy_url(conninfo: str) -> str:

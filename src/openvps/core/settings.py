@@ -41,7 +41,9 @@ class Settings(BaseSettings):
         None, description="an Incus daemon's socket; unset: the system's, or our own under the data folder"
     )
     project: str = Field(
-        "openvps", pattern=r"^[a-z][a-z0-9-]{0,30}$", description="Incus project, and name of the storage pool"
+        "openvps",
+        pattern=r"^[a-z][a-z0-9-]{0,30}$",
+        description="Incus project, and name of the storage pool",
     )
     storage_driver: Literal["btrfs", "dir", "zfs", "lvm"] = Field(
         "btrfs", description="driver of a new storage pool; dir enforces no disk size"
@@ -68,13 +70,15 @@ class Settings(BaseSettings):
         None, description="routed: the uplink on which the host answers for the servers' addresses"
     )
     nic_prefix: str = Field(
-        "vps", pattern=r"^[a-z]{2,4}$", description="servers' interfaces on the host are named so, with the id"
+        "vps",
+        pattern=r"^[a-z]{2,4}$",
+        description="servers' interfaces on the host are named so, with the id",
     )
     nameservers: Texts = Field([], description="resolvers for servers; unset: those of this host")
     allowed_private: Texts = Field(
         [], description="private ranges (CIDR) that servers may reach; all others are dropped"
     )
-    block_smtp: bool = Field(True, description="drop outgoing SMTP (TCP port 25)")
+    block_smtp: bool = Field(default=True, description="drop outgoing SMTP (TCP port 25)")
     address_rest_s: int = Field(3600, ge=0, description="seconds before a freed address is given out again")
 
     # the first location
@@ -83,10 +87,12 @@ class Settings(BaseSettings):
     country_name: str = Field("United States", description="its country")
     country_code: str = Field("US", pattern=r"^[A-Z]{2}$", description="its country, ISO 3166-1")
     ubuntu_mirror: str | None = Field(
-        None, description="an Ubuntu archive to build Ubuntu images from; unset on Ubuntu hosts: the host's own"
+        None,
+        description="an Ubuntu archive to build Ubuntu images from; unset on Ubuntu hosts: the host's own",
     )
     debian_mirror: str | None = Field(
-        None, description="a Debian archive to build Debian images from; unset on Debian hosts: the host's own"
+        None,
+        description="a Debian archive to build Debian images from; unset on Debian hosts: the host's own",
     )
 
     # capacity of a cell
@@ -101,7 +107,8 @@ class Settings(BaseSettings):
     initial_credit: int = Field(100, ge=0, description="credit of the first account, in whole currency units")
     hold_hours: int = Field(24, ge=1, description="hours of a plan's price held when a server is created")
     container_plans: Literal["operators", "everyone"] = Field(
-        "operators", description="who may create servers that share the host's kernel (read the security notes)"
+        "operators",
+        description="who may create servers that share the host's kernel (read the security notes)",
     )
     max_servers: int = Field(100, ge=0, description="servers an account may have, unless its own quota says")
 
@@ -109,9 +116,7 @@ class Settings(BaseSettings):
     stop_grace_s: int = Field(30, ge=1, le=600, description="seconds a server has to shut down before it is cut")
     sample_interval_s: int = Field(30, ge=5, description="seconds between looks at a cell: usage and drift")
 
-    @field_validator(
-        "trusted_proxies", "reserved_addresses", "nameservers", "allowed_private", mode="before"
-    )
+    @field_validator("trusted_proxies", "reserved_addresses", "nameservers", "allowed_private", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""Who: accounts, their tokens and SSH keys, and the one guard."""

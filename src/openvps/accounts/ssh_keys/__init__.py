@@ -1,0 +1,1 @@
+"""SSH keys of an account: what servers are made with."""

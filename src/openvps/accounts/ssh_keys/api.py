@@ -1,0 +1,106 @@
+"""`/ssh-keys/`: list, add, get, delete."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from openvps.accounts import audit
+from openvps.accounts.auth import Caller, Db, guard
+from openvps.accounts.ssh_keys import queries
+from openvps.accounts.ssh_keys.public_key import parse
+from openvps.core.clock import iso
+from openvps.core.db import Record
+from openvps.core.errors import InvalidFields, NotFound
+from openvps.core.paging import Page, listing, page
+from openvps.core.requests import Body, Reference, accepts, body_of
+
+router = APIRouter(tags=["ssh-keys"])
+
+
+class NewKey(BaseModel):
+    """What `POST /ssh-keys/` takes."""
+
+    name: Annotated[str, Field(strict=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    public_key: Annotated[str, Field(strict=True, min_length=1, max_length=8192)]
+
+
+def shown(row: Record) -> dict[str, Any]:
+    """Return a key as the API shows it."""
+    return {
+        "id": row.id,
+        "uuid": str(row.uuid),
+        "name": row.name,
+        "fingerprint": row.fingerprint,
+        "public_key": row.public_key,
+        "created_at": iso(row.created_at),
+        "last_used_at": iso(row.last_used_at) if row.last_used_at else None,
+    }
+
+
+@router.get("/ssh-keys/")
+async def list_ssh_keys(
+    request: Request,
+    caller: Annotated[Caller, guard("ssh_keys:read")],
+    db: Db,
+    at: Annotated[Page, Depends(page)],
+) -> dict[str, Any]:
+    """List the account's SSH keys."""
+    async with db.begin() as conn:
+        count, rows = await queries.keys(conn, caller.account_id, offset=at.offset, limit=at.size)
+    return listing(request, at, count, [shown(row) for row in rows])
+
+
+@router.post("/ssh-keys/", status_code=201, openapi_extra=accepts(NewKey))
+async def create_ssh_key(
+    caller: Annotated[Caller, guard("ssh_keys:write")],
+    db: Db,
+    body: Annotated[Body[NewKey], Depends(body_of(NewKey))],
+) -> dict[str, Any]:
+    """Add an SSH key; new servers get it."""
+    key = None
+    if body.good("public_key"):
+        try:
+            key = parse(body.fields.public_key)
+        except ValueError as error:
+            body.wrong("public_key", str(error))
+    fields = body.check()
+    if key is None:
+        raise InvalidFields(body.errors)
+    async with db.begin() as conn:
+        row = await queries.add(
+            conn,
+            account_id=caller.account_id,
+            name=fields.name,
+            public_key=key.line,
+            fingerprint=key.fingerprint,
+        )
+        if row is None:
+            raise InvalidFields({"public_key": ["The account has this key already."]})
+        await audit.record(conn, caller, "create_ssh_key", f"ssh_key {row.id}")
+    return shown(row)
+
+
+@router.get("/ssh-keys/{reference_id}/")
+async def get_ssh_key(
+    reference_id: Reference, caller: Annotated[Caller, guard("ssh_keys:read")], db: Db
+) -> dict[str, Any]:
+    """Show one SSH key."""
+    async with db.begin() as conn:
+        row = await queries.key(conn, caller.account_id, reference_id)
+    if row is None:
+        raise NotFound
+    return shown(row)
+
+
+@router.delete("/ssh-keys/{reference_id}/", status_code=204)
+async def delete_ssh_key(
+    reference_id: Reference, caller: Annotated[Caller, guard("ssh_keys:write")], db: Db
+) -> Response:
+    """Delete an SSH key; servers that have it keep it."""
+    async with db.begin() as conn:
+        found = await queries.remove(conn, caller.account_id, reference_id)
+        if found is None:
+            raise NotFound
+        await audit.record(conn, caller, "delete_ssh_key", f"ssh_key {found}")
+    return Response(status_code=204)

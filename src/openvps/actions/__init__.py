@@ -1,0 +1,1 @@
+"""Changes under way and done, keyed by kind, subject and account."""

@@ -1,0 +1,52 @@
+"""Lists: `{"count", "next", "previous", "results"}`, by `page` and `page_size`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from openvps.core.errors import InvalidFields, NotFound
+
+DEFAULT_SIZE, MAX_SIZE = 20, 100
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list is asked for; `number` counts from 1."""
+
+    number: int
+    size: int
+
+    @property
+    def offset(self) -> int:
+        """How many rows come before it."""
+        return (self.number - 1) * self.size
+
+
+def page(request: Request) -> Page:
+    """Read `page` and `page_size`, the latter clamped to 100. Raises InvalidFields, NotFound."""
+    query = request.query_params
+    size = query.get("page_size", str(DEFAULT_SIZE))
+    if not (size.isascii() and size.isdecimal() and int(size[:9]) > 0):
+        raise InvalidFields({"page_size": ["A whole number from 1 to 100."]})
+    number = query.get("page", "1")
+    if not (number.isascii() and number.isdecimal() and 0 < int(number[:12]) < 1 << 31):
+        raise NotFound("Invalid page.")
+    return Page(int(number), min(int(size[:9]), MAX_SIZE))
+
+
+def listing(request: Request, at: Page, count: int, results: Sequence[Any]) -> dict[str, Any]:
+    """Return the list's body. Raises NotFound past its end."""
+    if at.number > 1 and at.offset >= count:
+        raise NotFound("Invalid page.")
+
+    def url(number: int) -> str:
+        return str(request.url.include_query_params(page=number))
+
+    return {
+        "count": count,
+        "next": url(at.number + 1) if at.offset + at.size < count else None,
+        "previous": url(at.number - 1) if at.number > 1 else None,
+        "results": list(results),
+    }

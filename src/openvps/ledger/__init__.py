@@ -1,0 +1,1 @@
+"""The balance: append, hold, release. Knows nothing about servers."""

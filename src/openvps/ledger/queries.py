@@ -1,0 +1,59 @@
+"""The SQL of the ledger: entries are only ever appended, and the balance is their sum.
+
+A hold is credit set aside until it is released or charged. Whoever spends locks the account's row first, so that two
+creates at once can't spend the same credit.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from openvps.core.db import Connection
+from openvps.schema import ledger_entry, ledger_hold
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Micro-units: the sum of the entries, and what of it is held."""
+
+    total_micro: int
+    held_micro: int
+
+    @property
+    def free_micro(self) -> int:
+        """What can be spent."""
+        return self.total_micro - self.held_micro
+
+
+async def balance(conn: Connection, account_id: int) -> Balance:
+    """Return the account's balance."""
+    total = select(func.coalesce(func.sum(ledger_entry.c.amount_micro), 0)).where(
+        ledger_entry.c.account_id == account_id
+    )
+    held = select(func.coalesce(func.sum(ledger_hold.c.amount_micro), 0)).where(
+        ledger_hold.c.account_id == account_id
+    )
+    row = (await conn.execute(select(total.scalar_subquery(), held.scalar_subquery()))).one()
+    return Balance(int(row[0]), int(row[1]))
+
+
+async def append(conn: Connection, *, account_id: int, amount_micro: int, kind: str, reference: str) -> None:
+    """Append one entry; the same kind and reference again is a no-op."""
+    await conn.execute(
+        pg_insert(ledger_entry)
+        .values(account_id=account_id, amount_micro=amount_micro, kind=kind, reference=reference)
+        .on_conflict_do_nothing()
+    )
+
+
+async def hold(conn: Connection, *, account_id: int, amount_micro: int, reference: str) -> None:
+    """Set credit aside; the caller has locked the account and seen that it is there."""
+    await conn.execute(
+        insert(ledger_hold).values(account_id=account_id, amount_micro=amount_micro, reference=reference)
+    )
+
+
+async def release(conn: Connection, reference: str) -> None:
+    """Give held credit back; released already is success."""
+    await conn.execute(delete(ledger_hold).where(ledger_hold.c.reference == reference))

@@ -1,0 +1,348 @@
+"""Every table, in reading order: who, money, what there is to have, servers, and what happens to them.
+
+Alembic's migrations make them; a test holds the two together. Ids are integers for the documented dialect,
+`uuid` beside them for the other. Sizes have their units in the name; money is micro-units.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import CIDR, INET, JSONB, UUID
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(), primary_key=True)
+
+
+def _uuid() -> Column[Any]:
+    return Column("uuid", UUID, nullable=False, unique=True, server_default=func.gen_random_uuid())
+
+
+def _created_at() -> Column[Any]:
+    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+def _moment(name: str) -> Column[Any]:
+    return Column(name, DateTime(timezone=True))
+
+
+def _ref(name: str, target: str, *, nullable: bool = False, ondelete: str | None = None) -> Column[int]:
+    return Column(name, BigInteger, ForeignKey(target, ondelete=ondelete), nullable=nullable)
+
+
+# who
+
+account = Table(
+    "account",
+    metadata,
+    _id(),
+    _uuid(),
+    Column("email", Text, nullable=False, unique=True),
+    Column("first_name", Text, nullable=False, server_default=""),
+    Column("last_name", Text, nullable=False, server_default=""),
+    Column("company_name", Text, nullable=False, server_default=""),
+    Column("is_operator", Boolean, nullable=False, server_default=text("false")),
+    Column("max_servers", Integer),  # null: the installation's setting
+    _moment("disabled_at"),
+    _created_at(),
+)
+
+token = Table(
+    "token",
+    metadata,
+    _id(),
+    _ref("account_id", "account.id", ondelete="CASCADE"),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of the whole token
+    Column("permissions", ARRAY(Text), nullable=False),
+    _moment("expires_at"),
+    _moment("revoked_at"),
+    _moment("last_used_at"),
+    _created_at(),
+    Index(None, "account_id"),
+)
+
+ssh_key = Table(
+    "ssh_key",
+    metadata,
+    _id(),
+    _uuid(),
+    _ref("account_id", "account.id", ondelete="CASCADE"),
+    Column("name", Text, nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    _moment("last_used_at"),
+    _created_at(),
+    UniqueConstraint("account_id", "fingerprint"),
+)
+
+# money
+
+ledger_entry = Table(
+    "ledger_entry",
+    metadata,
+    _id(),
+    _ref("account_id", "account.id"),
+    Column("amount_micro", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("reference", Text, nullable=False),  # what makes it unique: repeating an entry is a no-op
+    _created_at(),
+    UniqueConstraint("account_id", "kind", "reference"),
+)
+
+ledger_hold = Table(
+    "ledger_hold",
+    metadata,
+    _id(),
+    _ref("account_id", "account.id"),
+    Column("amount_micro", BigInteger, nullable=False),
+    Column("reference", Text, nullable=False, unique=True),
+    _created_at(),
+    CheckConstraint("amount_micro >= 0", name="not_negative"),
+    Index(None, "account_id"),
+)
+
+# what there is to have
+
+plan = Table(
+    "plan",
+    metadata,
+    _id(),
+    _uuid(),
+    Column("name", Text, nullable=False),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("storage_gb", Integer, nullable=False),
+    Column("bandwidth_gb", Integer, nullable=False),
+    Column("price_monthly_micro", BigInteger, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    _moment("retired_at"),
+    _created_at(),
+    CheckConstraint("kind IN ('container', 'vm')", name="kind"),
+    CheckConstraint("vcpus > 0 AND memory_mib > 0 AND storage_gb > 0", name="sizes"),
+)
+
+system = Table(  # an operating system's version: what `os_id` names
+    "system",
+    metadata,
+    _id(),
+    _uuid(),
+    Column("family", Text, nullable=False),
+    Column("family_uuid", UUID, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("slug", Text, nullable=False, unique=True),
+    UniqueConstraint("family", "version"),
+)
+
+location = Table(
+    "location",
+    metadata,
+    _id(),
+    _uuid(),
+    Column("code", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("country_name", Text, nullable=False),
+    Column("country_code", Text, nullable=False),
+    Column("is_active", Boolean, nullable=False, server_default=text("true")),
+)
+
+cell = Table(  # one endpoint and project of the engine; the `used_` counters are moved with the servers' rows
+    "cell",
+    metadata,
+    _id(),
+    _ref("location_id", "location.id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("socket", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("nic_prefix", Text, nullable=False),
+    Column("nic_parent", Text),
+    Column("nameservers", ARRAY(Text), nullable=False),
+    Column("offers_vm", Boolean, nullable=False, server_default=text("false")),
+    Column("room_vcpus", Integer, nullable=False),
+    Column("room_memory_mib", Integer, nullable=False),
+    Column("room_storage_gb", Integer, nullable=False),
+    Column("largest_vcpus", Integer, nullable=False),
+    Column("used_vcpus", Integer, nullable=False, server_default=text("0")),
+    Column("used_memory_mib", Integer, nullable=False, server_default=text("0")),
+    Column("used_storage_gb", Integer, nullable=False, server_default=text("0")),
+    _moment("seen_at"),
+    CheckConstraint("used_vcpus >= 0 AND used_memory_mib >= 0 AND used_storage_gb >= 0", name="used"),
+    Index(None, "location_id"),
+)
+
+image = Table(
+    "image",
+    metadata,
+    _id(),
+    _ref("cell_id", "cell.id", ondelete="CASCADE"),
+    _ref("system_id", "system.id"),
+    Column("fingerprint", Text, nullable=False),
+    Column("built_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    _moment("retired_at"),
+    UniqueConstraint("cell_id", "fingerprint"),
+)
+
+address_pool = Table(
+    "address_pool",
+    metadata,
+    _id(),
+    _ref("cell_id", "cell.id", ondelete="CASCADE"),
+    Column("network", CIDR, nullable=False, unique=True),
+)
+
+# servers
+
+server = Table(
+    "server",
+    metadata,
+    _id(),
+    _uuid(),
+    _ref("account_id", "account.id"),
+    Column("name", Text, nullable=False),
+    Column("hostname", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    # what converge makes true: a level, and generations for edges
+    Column("wanted", Text, nullable=False),
+    Column("reboots", Integer, nullable=False, server_default=text("0")),
+    Column("password_resets", Integer, nullable=False, server_default=text("0")),
+    Column("password_hash", Text),
+    _moment("look_at"),  # when converge is due; null: nothing to do
+    _moment("deadline_at"),  # when the transient status must have ended
+    Column("error", Text),  # why the status is `error`, for the customer
+    # what was promised
+    _ref("plan_id", "plan.id"),
+    Column("vcpus", Integer, nullable=False),
+    Column("memory_mib", Integer, nullable=False),
+    Column("storage_gb", Integer, nullable=False),
+    Column("price_monthly_micro", BigInteger, nullable=False),
+    _ref("system_id", "system.id"),
+    _ref("image_id", "image.id"),
+    _ref("cell_id", "cell.id"),
+    _ref("location_id", "location.id"),
+    Column("authorized_keys", ARRAY(Text), nullable=False),
+    Column("user_data", Text),
+    Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("backups_enabled", Boolean, nullable=False, server_default=text("false")),
+    _moment("ready_at"),  # the first `active`
+    _created_at(),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    CheckConstraint("wanted IN ('running', 'stopped', 'absent')", name="wanted"),
+    Index(None, "account_id", text("id DESC")),
+    Index("ix_server_due", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+    Index(None, "cell_id"),
+    Index(None, "image_id"),
+)
+
+address = Table(  # the primary key is the rule: an address belongs to one server at most
+    "address",
+    metadata,
+    Column("ip", INET, primary_key=True),
+    _ref("pool_id", "address_pool.id", ondelete="CASCADE"),
+    _ref("server_id", "server.id", nullable=True),
+    _moment("rests_until"),
+    Column("family", SmallInteger, nullable=False),
+    UniqueConstraint("server_id", "family"),
+    Index(
+        "ix_address_free",
+        "pool_id",
+        text("rests_until NULLS FIRST"),
+        "ip",
+        postgresql_where=text("server_id IS NULL"),
+    ),
+)
+
+usage = Table(  # the latest measured use of each server
+    "usage",
+    metadata,
+    Column(
+        "server_id",
+        BigInteger,
+        ForeignKey("server.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("sampled_at", DateTime(timezone=True), nullable=False),
+    Column("cpu_seconds", Numeric, nullable=False),  # the engine's counters at that moment
+    Column("received_bytes", BigInteger, nullable=False),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("cpu_percent", Numeric, nullable=False),
+    Column("memory_used_bytes", BigInteger, nullable=False),
+    Column("disk_used_bytes", BigInteger, nullable=False),
+    Column("month", Text, nullable=False),  # YYYY-MM of the two totals below
+    Column("month_received_bytes", BigInteger, nullable=False),
+    Column("month_sent_bytes", BigInteger, nullable=False),
+)
+
+# what happens to them
+
+action = Table(  # `subject_id` is no foreign key: an action outlives what it did something to
+    "action",
+    metadata,
+    _id(),
+    _uuid(),
+    _ref("account_id", "account.id"),
+    Column("kind", Text, nullable=False),  # e.g. server.create
+    Column("subject_id", BigInteger, nullable=False),
+    Column("exclusive", Boolean, nullable=False),
+    Column("status", Text, nullable=False, server_default="running"),
+    Column("error", Text),
+    _moment("finished_at"),
+    _created_at(),
+    CheckConstraint("status IN ('running', 'completed', 'failed', 'cancelled')", name="status"),
+    CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished"),
+    Index(None, "subject_id"),
+    Index(
+        "uq_action_exclusive",
+        "subject_id",
+        unique=True,
+        postgresql_where=text("exclusive AND finished_at IS NULL"),
+    ),
+)
+
+audit_entry = Table(  # who, from where, with which token, did what to what; never changed
+    "audit_entry",
+    metadata,
+    _id(),
+    Column("account_id", BigInteger),
+    Column("token_id", BigInteger),
+    Column("client_address", INET),
+    Column("operation", Text, nullable=False),
+    Column("subject", Text, nullable=False, server_default=""),
+    Column("details", JSONB, nullable=False, server_default=text("'{}'")),
+    _created_at(),
+    Index(None, "account_id", text("id DESC")),
+)
