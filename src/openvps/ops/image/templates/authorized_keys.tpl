@@ -1,0 +1,1 @@
+{{ config_get("user.openvps.authorized_keys", "")|safe }}

@@ -1,0 +1,1 @@
+{{ config_get("user.openvps.hostname", instance.name)|safe }}

@@ -1,0 +1,2 @@
+instance-id: "{{ instance.name|urlencode }}"
+local-hostname: "{{ config_get("user.openvps.hostname", instance.name)|urlencode }}"

@@ -1,0 +1,1 @@
+{% for key, value in config %}{% if key == "cloud-init.user-data" %}{{ value|safe }}{% endif %}{% endfor %}
