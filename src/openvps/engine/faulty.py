@@ -1,0 +1,71 @@
+"""Any engine, failing on request: for faults that a real one can't be made to have on demand.
+
+`Faulty(engine).fail("create", before=False)`: the next create takes effect and then raises, as when the
+answer is lost; with `before=True` it raises without taking effect.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from openvps.engine.protocol import Away, Cell, Engine, EngineError, Event, Machines
+
+VERBS = tuple(
+    verb for side in (Machines, Cell) for verb in vars(side) if not verb.startswith("_") and verb != "events"
+)
+
+
+@dataclass
+class Fault:
+    """One failure to come: of which verb, on which side of its effect, how often."""
+
+    verb: str
+    before: bool
+    error: EngineError
+    times: int
+
+
+class Faulty(Engine):
+    """Passes every verb on to a real engine, counts it, and fails where it was told to."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.calls: Counter[str] = Counter()
+        self._faults: list[Fault] = []
+        for verb in VERBS:  # on the object, so before the protocol's own empty methods
+            setattr(self, verb, self._passing(verb))
+
+    def fail(self, verb: str, *, before: bool = True, error: EngineError | None = None, times: int = 1) -> None:
+        """Have the next `times` calls of `verb` raise `error`, before or after they take effect."""
+        if verb not in (*VERBS, "events"):
+            raise ValueError(f"no such verb: {verb}")
+        self._faults.append(Fault(verb, before, error or Away(f"{verb} was told to fail"), times))
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Pass events on; a fault `after` breaks the stream behind its next event."""
+        self.calls["events"] += 1
+        self._raise("events", before=True)
+        async for event in self.engine.events():
+            yield event
+            self._raise("events", before=False)
+
+    async def close(self) -> None:
+        """Return the connections."""
+        await self.engine.close()
+
+    def _passing(self, verb: str) -> Callable[..., Awaitable[Any]]:
+        async def passing(*args: Any, **kwargs: Any) -> Any:
+            self.calls[verb] += 1
+            self._raise(verb, before=True)
+            result = await getattr(self.engine, verb)(*args, **kwargs)
+            self._raise(verb, before=False)
+            return result
+
+        return passing
+
+    def _raise(self, verb: str, *, before: bool) -> None:
+        for fault in self._faults:
+            if (fault.verb, fault.before) == (verb, before) and fault.times > 0:
+                fault.times -= 1
+                raise fault.error

@@ -1,0 +1,146 @@
+"""The cell on Incus: what its hosts have, what runs there, its images and events."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+
+from openvps.engine.incus import config as words
+from openvps.engine.incus.client import CONNECT_S, Client, failure
+from openvps.engine.incus.metrics import usage_of
+from openvps.engine.protocol import Capacity, EngineError, Event, Machine, Missing, Usage
+
+CHUNK = 1 << 20
+UPLOAD_S = 600  # storing an image is no look at one machine: it may take minutes
+FORGET_S = 5.0
+
+
+class IncusCell:
+    """The `Cell` of one Incus project."""
+
+    def __init__(self, client: Client, project: str, pool: str) -> None:
+        self._client = client
+        self._project = project
+        self._pool = pool
+
+    async def capacity(self) -> Capacity:
+        """Return what the hosts have."""
+        hosts = [await self._client.get("/1.0/resources", **target) for target in await self._targets()]
+        pools = [
+            await self._client.get(f"/1.0/storage-pools/{self._pool}/resources", **target)
+            for target in await self._targets()
+        ]
+        cpus = [int(host["cpu"]["total"]) for host in hosts]
+        return Capacity(
+            cpus=sum(cpus),
+            largest_host_cpus=max(cpus),
+            memory_mib=sum(int(host["memory"]["total"]) for host in hosts) >> 20,
+            disk_gb=sum(int(pool["space"]["total"]) for pool in pools) // words.GB,
+        )
+
+    async def machines(self) -> list[Machine]:
+        """Return every machine of the cell in one call, with its disk use."""
+        return [words.machine_of(found) for found in await self._client.get("/1.0/instances", recursion="2")]
+
+    async def usage(self) -> dict[str, Usage]:
+        """Return every running machine's counters, by name."""
+        seen: dict[str, Usage] = {}
+        for target in await self._targets():
+            async with self._client.stream("GET", "/1.0/metrics", query=target) as answer:
+                await answer.aread()
+            if answer.is_error:
+                raise failure(answer.status_code, answer.text[:500])
+            seen |= usage_of(answer.text)
+        return seen
+
+    async def images(self) -> list[str]:
+        """Return the fingerprints of the images that are there."""
+        urls: list[str] = await self._client.get("/1.0/images")
+        return [url.partition("?")[0].rpartition("/")[2] for url in urls]
+
+    async def add_image(self, file: Path) -> str:
+        """Import a unified image tarball; returns its fingerprint, also when it was there already."""
+        fingerprint = await asyncio.to_thread(_sha256, file)  # which is what Incus names it by
+        if fingerprint not in await self.images():
+            operation = await self._client.begin(
+                "POST",
+                "/1.0/images",
+                content=_chunks(file),
+                headers={"Content-Type": "application/octet-stream", "X-Incus-filename": quote(file.name)},
+                timeout=httpx2.Timeout(UPLOAD_S, connect=CONNECT_S),
+            )
+            await self._client.wait(operation, UPLOAD_S)
+        return fingerprint
+
+    async def delete_image(self, fingerprint: str) -> None:
+        """Remove an image; absent already is success."""
+        try:
+            await self._client.run("DELETE", f"/1.0/images/{fingerprint}")
+        except Missing:
+            return
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield machines' lifecycle events until the connection ends (raises Away)."""
+        async with self._client.websocket("/1.0/events", type="lifecycle") as connection:
+            while True:
+                event: dict[str, Any] = json.loads(await connection.recv())
+                what = event["metadata"]
+                if what["action"].startswith("instance-") and event.get("project") == self._project:
+                    yield Event(
+                        machine=what["source"].partition("?")[0].split("/")[3],
+                        kind=what["action"],
+                        at=datetime.fromisoformat(event["timestamp"]),
+                    )
+
+    async def forget_address(self, address: str) -> None:
+        """Flush what the host's connection tracking knows of a freed address."""
+        if not self._client.local:
+            return  # a remote cell's hosts flush for themselves
+        for side in ("--orig-src", "--orig-dst"):
+            await _conntrack("-D", "-f", "ipv6" if ":" in address else "ipv4", side, address)
+
+    async def _targets(self) -> list[dict[str, str]]:
+        """Return the query that reaches each member of a cluster; of a lone host, the empty one."""
+        if not (await self._client.get("/1.0"))["environment"]["server_clustered"]:
+            return [{}]
+        members = await self._client.get("/1.0/cluster/members", recursion="1")
+        return [{"target": member["server_name"]} for member in members if member["status"] == "Online"]
+
+
+async def _conntrack(*argv: str) -> None:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "conntrack",
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except FileNotFoundError as error:
+        raise EngineError("conntrack isn't installed on this host") from error
+    try:
+        async with asyncio.timeout(FORGET_S):
+            _, said = await process.communicate()
+    except TimeoutError as error:
+        process.kill()
+        await process.wait()
+        raise EngineError(f"conntrack did not end within {FORGET_S} s") from error
+    if process.returncode and b" 0 flow entries" not in said:  # nothing to forget is an error to it
+        raise EngineError(f"conntrack {' '.join(argv)}: {said.decode(errors='replace').strip()}")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+async def _chunks(file: Path) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(file.open, "rb") as content:
+        while chunk := await asyncio.to_thread(content.read, CHUNK):
+            yield chunk

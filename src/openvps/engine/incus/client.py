@@ -1,0 +1,147 @@
+"""One Incus endpoint and project, spoken to over one pool of connections.
+
+Everything that knows how to reach Incus is here: today a unix socket on this machine; members of a remote
+cell (HTTPS and a client certificate) are another way to build the same `Client`. What goes wrong leaves as
+one of the `EngineError`s of the protocol, never as an exception of HTTP.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx2
+from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.exceptions import WebSocketException
+
+from openvps.engine.protocol import Away, Busy, DiskFull, EngineError, Missing
+
+CONNECT_S = 2.0
+ANSWER_S = 5.0
+WAIT_S = 4  # whole seconds only: Incus reads an integer; stays under ANSWER_S
+
+NOT_FOUND, PRECONDITION_FAILED, UNAVAILABLE = 404, 412, 503
+SUCCESS = 200  # an operation's status: 1xx is under way, 2xx done, 4xx failed or cancelled
+BUSY_TEXTS = (
+    "is busy running",
+    "already being created",
+    "context deadline exceeded",
+    "context canceled",
+    "database is locked",
+)
+MISSING_TEXTS = ("image not provided",)  # what an unknown fingerprint comes to
+
+
+def failure(code: int, text: str) -> EngineError:
+    """Return the error that Incus's answer means."""
+    low = text.lower()
+    if "disk quota exceeded" in low or ("no space left" in low and "backup.yaml" in low):
+        return DiskFull(text)
+    if code == PRECONDITION_FAILED or any(word in low for word in BUSY_TEXTS):
+        return Busy(text)
+    if code == NOT_FOUND or any(word in low for word in MISSING_TEXTS):
+        return Missing(text)
+    if code == UNAVAILABLE:
+        return Away(text)
+    return EngineError(text or f"the engine answered {code}")
+
+
+class Client:
+    """Requests, operations and websockets of one Incus endpoint and project."""
+
+    def __init__(self, socket: Path, project: str) -> None:
+        self._socket = socket
+        self._project = {"project": project}
+        self._http = httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(
+                uds=str(socket),
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=60),
+            ),
+            base_url="http://incus",
+            timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
+            trust_env=False,
+        )
+
+    @property
+    def local(self) -> bool:
+        """Whether the engine runs on this machine."""
+        return True
+
+    async def close(self) -> None:
+        """Return the connections."""
+        await self._http.aclose()
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, **sent: Any
+    ) -> AsyncGenerator[httpx2.Response]:
+        """Send a request and yield its answer, the body unread."""
+        try:
+            async with self._http.stream(method, path, params={**self._project, **(query or {})}, **sent) as answer:
+                yield answer
+        except httpx2.HTTPError as error:
+            raise Away(f"{method} {path}: {error!r}") from error
+
+    async def answer(
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None, **sent: Any
+    ) -> tuple[dict[str, Any], str]:
+        """Send a request; return its JSON body and ETag."""
+        async with self.stream(method, path, query=query, **sent) as answer:
+            await answer.aread()
+        try:
+            body: dict[str, Any] = answer.json()
+        except ValueError as error:
+            raise failure(answer.status_code, f"{method} {path}: not JSON") from error
+        # The status line alone lies: a waited-for operation answers 200 first and fails in its body.
+        if body.get("type") == "error":
+            raise failure(body.get("error_code") or answer.status_code, body.get("error", ""))
+        return body, answer.headers.get("etag", "")
+
+    async def get(self, path: str, **query: str) -> Any:
+        """Return the metadata of a GET."""
+        return (await self.answer("GET", path, query=query))[0]["metadata"]
+
+    async def begin(self, method: str, path: str, **sent: Any) -> dict[str, Any]:
+        """Start an operation and return it; it goes on in the engine."""
+        return (await self.answer(method, path, **sent))[0]["metadata"]
+
+    async def wait(self, operation: Mapping[str, Any], timeout_s: int = WAIT_S) -> dict[str, Any]:
+        """Return the operation, done. Raises Busy while it isn't, and what it failed with."""
+        # By id, not by its URL: in a cluster that carries a query of its own.
+        path = f"/1.0/operations/{operation['id']}/wait"
+        try:
+            body, _ = await self.answer(
+                "GET",
+                path,
+                query={"timeout": str(timeout_s)},
+                timeout=httpx2.Timeout(timeout_s + 1, connect=CONNECT_S),
+            )
+        except Missing as error:
+            if "Operation not found" not in str(error):
+                raise
+            # Operations that ended are soon forgotten, and all of them when the daemon restarts.
+            raise Busy("the operation has ended, with a result unknown") from error
+        done: dict[str, Any] = body["metadata"]
+        if done["status_code"] < SUCCESS:
+            raise Busy(f"{done['description']} is under way")
+        if done["status_code"] > SUCCESS:
+            raise failure(done["status_code"], done["err"])
+        return done
+
+    async def run(self, method: str, path: str, **sent: Any) -> dict[str, Any]:
+        """Start an operation and wait for it, as `wait` does."""
+        body, _ = await self.answer(method, path, **sent)
+        return await self.wait(body["metadata"]) if body["type"] == "async" else body
+
+    @asynccontextmanager
+    async def websocket(self, path: str, **query: str) -> AsyncGenerator[ClientConnection]:
+        """Open a websocket; what breaks it, at any time, is Away."""
+        uri = f"ws://incus{urlsplit(path).path}?{urlencode({**self._project, **query})}"
+        try:
+            async with unix_connect(
+                str(self._socket), uri, open_timeout=CONNECT_S, close_timeout=1, compression=None
+            ) as connection:
+                yield connection
+        except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
+            raise Away(f"{path}: {error!r}") from error

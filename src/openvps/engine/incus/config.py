@@ -1,0 +1,92 @@
+"""Between our words and Incus's: a spec as config and devices, an instance as a `Machine`.
+
+All of a machine's config comes from its spec, so that what a snapshot or backup brought back is written over;
+only what the engine keeps for itself (`volatile.*`, `image.*`) and our marks stay.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from openvps.engine.protocol import Machine, MachineSpec
+
+OURS = "user.openvps."
+NOT_MARKS = {f"{OURS}{key}" for key in ("hostname", "authorized_keys", "nameservers")}
+POWER = "volatile.last_state.power"
+GB = 10**9
+STATUS: dict[str, Literal["running", "stopped"]] = {"Running": "running", "Stopped": "stopped"}
+UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": GB, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def config_of(spec: MachineSpec) -> dict[str, str]:
+    """Return the instance config that `spec` wants."""
+    wanted = {
+        "limits.cpu": str(spec.vcpus),
+        "limits.memory": f"{spec.memory_mib}MiB",
+        "limits.memory.enforce": "hard",
+        "limits.memory.swap": "false",
+        "limits.processes": str(1024 * spec.vcpus),
+        "security.idmap.isolated": "true",
+        "security.privileged": "false",
+        "security.nesting": "false",
+        f"{OURS}hostname": spec.hostname,
+        f"{OURS}authorized_keys": "\n".join(spec.authorized_keys),
+        f"{OURS}nameservers": " ".join(spec.nameservers),
+        "cloud-init.user-data": spec.user_data or "",
+        **{f"{OURS}{key}": value for key, value in spec.marks.items()},
+    }
+    return {key: value for key, value in wanted.items() if value}
+
+
+def devices_of(spec: MachineSpec, pool: str) -> dict[str, dict[str, str]]:
+    """Return the root disk and the one NIC that `spec` wants."""
+    nic = {"type": "nic", "nictype": "routed", "name": "eth0", "host_name": spec.nic}
+    for family, is_v6 in (("ipv4.address", False), ("ipv6.address", True)):
+        if mine := [address for address in spec.addresses if (":" in address) is is_v6]:
+            nic[family] = ",".join(mine)
+    if spec.nic_parent:
+        nic["parent"] = spec.nic_parent
+    root = {"type": "disk", "path": "/", "pool": pool, "size": f"{spec.storage_gb}GB"}
+    return {"root": root, "eth0": nic}
+
+
+def kept(config: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a present config outlives a rewrite: the engine's own notes, and our marks."""
+    return {
+        key: value
+        for key, value in config.items()
+        if key.startswith(("volatile.", "image.")) or (key.startswith(OURS) and key not in NOT_MARKS)
+    }
+
+
+def size_bytes(text: str) -> int:
+    """Read a size as Incus writes it; 0 if it can't be read."""
+    match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text)
+    return int(match[1]) * UNITS.get(match[2] or "B", 0) if match else 0
+
+
+def ended_unnoted(instance: Mapping[str, Any]) -> bool:
+    """Whether an instance is down while Incus's own note still says it runs."""
+    return instance["status"] == "Stopped" and instance["config"].get(POWER) == "RUNNING"
+
+
+def machine_of(instance: Mapping[str, Any]) -> Machine:
+    """Return an instance's JSON as a Machine; with its disk use where the state came along."""
+    config: dict[str, str] = instance["config"]
+    cpus = config.get("limits.cpu", "")
+    state: dict[str, Any] = instance.get("state") or {}
+    disks: dict[str, dict[str, int]] = state.get("disk") or {}
+    return Machine(
+        name=instance["name"],
+        status=STATUS.get(instance["status"], "other"),
+        vcpus=int(cpus) if cpus.isdecimal() else 0,
+        memory_mib=size_bytes(config.get("limits.memory", "")) >> 20,
+        hostname=config.get(f"{OURS}hostname", ""),
+        marks={
+            key.removeprefix(OURS): value
+            for key, value in config.items()
+            if key.startswith(OURS) and key not in NOT_MARKS
+        },
+        stopped_by_guest=config.get(POWER) == "STOPPED",
+        disk_used_bytes=disks.get("root", {}).get("usage"),
+    )

@@ -1,0 +1,173 @@
+"""Machines on Incus: one instance each, every verb repeatable.
+
+A verb whose operation outlasts one wait raises Busy and goes on in the engine. The trap of this room: Incus
+keeps a `backup.yaml` beside the customer's files, inside their quota. Once that is used up Incus fails to
+start the instance, and calls a change of config failed that it has in fact made.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from openvps.engine.incus import config as words
+from openvps.engine.incus.client import SUCCESS, Client
+from openvps.engine.incus.guest import Guest
+from openvps.engine.protocol import Busy, DiskFull, EngineError, Machine, MachineSpec, Missing
+
+# Room above a full quota for the moment of a start. The first is enough unless the customer wrote into it at
+# the last start; the last bounds what a customer can gain that way.
+SPARE_BYTES = (32 << 20, 128 << 20, 512 << 20)
+
+EXISTS_TEXTS = ("already exists", "UNIQUE constraint failed: instances")
+SETTLE_S, SETTLE_LOOKS = 0.1, 5  # how long a machine's end may take to be recorded
+
+
+class IncusMachines:
+    """The `Machines` of one Incus project."""
+
+    def __init__(self, client: Client, pool: str) -> None:
+        self._client = client
+        self._pool = pool
+        self._guest = Guest(client)
+
+    async def look(self, name: str) -> Machine | None:
+        """Return what is there, or None. Raises Busy while it is being made."""
+        try:
+            instance = await self._client.get(_path(name))
+            # A running one needs no second question: this is the hot path.
+            if instance["status"] != "Running":
+                # The record appears before the disk does.
+                if await self._being_made(name):
+                    raise Busy(f"{name} is being made")
+                instance = await self._settled(name, instance)
+        except Missing:
+            return None
+        return words.machine_of(instance)
+
+    async def create(self, spec: MachineSpec) -> None:
+        """Make the machine and start it, in one operation of the engine."""
+        wanted: dict[str, Any] = {
+            "name": spec.name,
+            "type": "container",
+            "start": True,
+            "profiles": [],  # nothing of a machine comes from elsewhere than its spec
+            "config": words.config_of(spec),
+            "devices": words.devices_of(spec, self._pool),
+            "source": {"type": "image", "fingerprint": spec.image},
+        }
+        try:
+            await self._client.run("POST", "/1.0/instances", json=wanted)
+        except EngineError as error:
+            if not any(text in str(error) for text in EXISTS_TEXTS) or await self.look(spec.name) is None:
+                raise
+
+    async def configure(self, name: str, spec: MachineSpec) -> None:
+        """Write limits, devices, hostname and marks from `spec`; live where the engine can."""
+        body, etag = await self._client.answer("GET", _path(name))
+        present = body["metadata"]
+        wanted: dict[str, Any] = {
+            "architecture": present["architecture"],
+            "ephemeral": False,
+            "profiles": [],
+            "config": {**words.kept(present["config"]), **words.config_of(spec)},
+            "devices": words.devices_of(spec, self._pool),
+        }
+        if any(present[key] != value for key, value in wanted.items()):
+            await self._update("PUT", name, wanted, headers={"If-Match": etag})
+
+    async def mark(self, name: str, key: str, value: str) -> None:
+        """Keep one of our own notes on the machine."""
+        await self._update("PATCH", name, {"config": {words.OURS + key: value}})
+
+    async def start(self, name: str) -> None:
+        """Start it; running already is success. A full disk is given room for the moment."""
+        try:
+            await self._set_state(name, "start", unless="already running")
+        except DiskFull:
+            await self._start_full(name)
+
+    async def stop(self, name: str, grace_s: int) -> None:
+        """Ask for a clean shutdown, given up after `grace_s`; returns at once."""
+        body = {"action": "stop", "timeout": grace_s, "force": False}
+        await self._client.begin("PUT", f"{_path(name)}/state", json=body)
+
+    async def kill(self, name: str) -> None:
+        """Cut the power; stopped already is success."""
+        await self._set_state(name, "stop", unless="already stopped", force=True)
+
+    async def delete(self, name: str) -> None:
+        """Remove the stopped machine with its disk and snapshots; absent already is success."""
+        try:
+            await self._client.run("DELETE", _path(name))
+        except Missing:
+            return
+
+    async def read_file(self, name: str, path: str, limit: int = 65536) -> bytes:
+        """Return at most `limit` bytes of a file in the machine. Raises Missing."""
+        return await self._guest.read_file(name, path, limit)
+
+    async def run(self, name: str, argv: Sequence[str], stdin: bytes = b"") -> int:
+        """Run a program in the machine and return its exit code."""
+        return await self._guest.run(name, argv, stdin)
+
+    async def _settled(self, name: str, instance: dict[str, Any]) -> dict[str, Any]:
+        """The end of a guest's init is seen a moment before Incus notes it; after a crash it never does."""
+        for _ in range(SETTLE_LOOKS):
+            if not words.ended_unnoted(instance):
+                break
+            await asyncio.sleep(SETTLE_S)
+            instance = await self._client.get(_path(name))
+        return instance
+
+    async def _being_made(self, name: str) -> bool:
+        operations: dict[str, list[dict[str, Any]]] = await self._client.get("/1.0/operations", recursion="1")
+        return any(
+            operation["description"] == "Creating instance" and name in _subjects(operation)
+            for group in operations.values()
+            for operation in group
+            if operation["status_code"] < SUCCESS
+        )
+
+    async def _set_state(self, name: str, action: str, *, unless: str, force: bool = False) -> None:
+        try:
+            await self._client.run("PUT", f"{_path(name)}/state", json={"action": action, "force": force})
+        except EngineError as error:
+            if unless not in str(error):
+                raise
+
+    async def _update(self, method: str, name: str, wanted: Mapping[str, Any], **sent: Any) -> None:
+        """Change the instance. On a full disk the change is made and then called failed: look."""
+        try:
+            await self._client.run(method, _path(name), json=wanted, **sent)
+        except DiskFull:
+            present = await self._client.get(_path(name))
+            for part in ("config", "devices"):
+                if not wanted.get(part, {}).items() <= present[part].items():
+                    raise
+
+    async def _start_full(self, name: str) -> None:
+        devices = (await self._client.get(_path(name)))["devices"]
+        # Whole GB are the plan's; bytes above them are room left from a start that was cut short.
+        size_gb = words.size_bytes(devices["root"]["size"]) // words.GB
+        try:
+            for spare in SPARE_BYTES:
+                await self._resize(name, devices["root"], f"{size_gb * words.GB + spare}B")
+                try:
+                    return await self._set_state(name, "start", unless="already running")
+                except DiskFull:
+                    continue
+            raise DiskFull(f"{name} has filled its disk and the room given to start it")
+        finally:
+            await self._resize(name, devices["root"], f"{size_gb}GB")
+
+    async def _resize(self, name: str, root: Mapping[str, str], size: str) -> None:
+        await self._update("PATCH", name, {"devices": {"root": {**root, "size": size}}})
+
+
+def _path(name: str) -> str:
+    return f"/1.0/instances/{name}"
+
+
+def _subjects(operation: Mapping[str, Any]) -> set[str]:
+    resources: dict[str, list[str]] = operation["resources"] or {}
+    return {url.partition("?")[0].rpartition("/")[2] for url in resources.get("instances") or ()}
