@@ -235,6 +235,7 @@ server = Table(
     Column("name", Text, nullable=False),
     Column("hostname", Text, nullable=False),
     Column("status", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default=text("0")),  # raised with every new wish
     # what converge makes true: a level, and generations for edges
     Column("wanted", Text, nullable=False),
     Column("reboots", Integer, nullable=False, server_default=text("0")),
@@ -345,4 +346,11 @@ audit_entry = Table(  # who, from where, with which token, did what to what; nev
     Column("details", JSONB, nullable=False, server_default=text("'{}'")),
     _created_at(),
     Index(None, "account_id", text("id DESC")),
+)
+
+turn = Table(  # whose turn a periodic watcher is: taken by one worker an interval
+    "turn",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("taken_at", DateTime(timezone=True), nullable=False),
 )

@@ -39,10 +39,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
     )
     op.create_index(
-        op.f("ix_audit_entry_account_id"),
-        "audit_entry",
-        ["account_id", sa.literal_column("id DESC")],
-        unique=False,
+        op.f("ix_audit_entry_account_id"), "audit_entry", ["account_id", sa.literal_column("id DESC")], unique=False
     )
     op.create_table(
         "location",
@@ -91,6 +88,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("family", "version", name=op.f("uq_system_family_version")),
         sa.UniqueConstraint("slug", name=op.f("uq_system_slug")),
         sa.UniqueConstraint("uuid", name=op.f("uq_system_uuid")),
+    )
+    op.create_table(
+        "turn",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_turn")),
     )
     op.create_table(
         "action",
@@ -242,6 +245,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("hostname", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("wanted", sa.Text(), nullable=False),
         sa.Column("reboots", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("password_resets", sa.Integer(), server_default=sa.text("0"), nullable=False),
@@ -346,12 +350,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_cell_location_id"), table_name="cell")
     op.drop_table("cell")
     op.drop_index(
-        "uq_action_exclusive",
-        table_name="action",
-        postgresql_where=sa.text("exclusive AND finished_at IS NULL"),
+        "uq_action_exclusive", table_name="action", postgresql_where=sa.text("exclusive AND finished_at IS NULL")
     )
     op.drop_index(op.f("ix_action_subject_id"), table_name="action")
     op.drop_table("action")
+    op.drop_table("turn")
     op.drop_table("system")
     op.drop_table("plan")
     op.drop_table("location")

@@ -1,0 +1,112 @@
+"""The API process: composes the slices' routers, and translates errors once."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import sqlalchemy.exc
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from openvps.accounts import api as account_api
+from openvps.accounts.ssh_keys import api as ssh_keys_api
+from openvps.compute.locations import api as locations_api
+from openvps.compute.plans import api as plans_api
+from openvps.compute.servers import api as servers_api
+from openvps.compute.systems import api as systems_api
+from openvps.core import log, settings
+from openvps.core.db import Database
+from openvps.core.errors import Error, Unauthenticated, Unavailable
+
+BASE_PATH = "/api/v1"
+SLICES = (servers_api, plans_api, systems_api, locations_api, ssh_keys_api, account_api)
+
+logger = log.get(__name__)
+
+
+def create_app() -> FastAPI:
+    """Return the API as an ASGI application; its settings come from the environment."""
+    config = settings.load()
+    log.configure("api", level=config.log_level)
+    app = FastAPI(
+        title="OpenVPS",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{BASE_PATH}/openapi.json",
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.settings = config
+    for piece in SLICES:
+        app.include_router(piece.router, prefix=BASE_PATH)
+    app.add_exception_handler(Error, _refusal)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    app.add_exception_handler(sqlalchemy.exc.OperationalError, _database_away)
+    app.add_exception_handler(sqlalchemy.exc.TimeoutError, _database_away)
+    app.add_exception_handler(Exception, _crash)
+    app.add_middleware(_TrailingSlash)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    app.state.database = Database(app.state.settings.conninfo("api"), pool_size=8)
+    yield
+    await app.state.database.close()
+
+
+class _TrailingSlash:
+    """Serves `/servers` as `/servers/`, directly: clients don't follow redirects of a POST."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].endswith(("/", ".json")):
+            scope = {**scope, "path": scope["path"] + "/"}
+        await self._app(scope, receive, send)
+
+
+async def _refusal(_request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, Error):
+        raise error
+    headers: dict[str, str] = {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    if error.context:
+        logger.info("refused", status=error.status, detail=error.detail, **error.context)
+    return JSONResponse(error.body(), error.status, headers)
+
+
+async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    """Answer the framework's own refusals (404 of an unknown path, 405) in our form."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse({"detail": f"{error.detail}."}, error.status_code, error.headers)
+
+
+async def _invalid_request(_request: Request, error: Exception) -> JSONResponse:
+    """Answer what FastAPI itself finds wrong, 400 and never 422."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    fields: dict[str, Any] = {}
+    for one in error.errors():
+        fields.setdefault(str(one["loc"][-1]), []).append(one["msg"])
+    return JSONResponse(fields, 400)
+
+
+async def _database_away(request: Request, error: Exception) -> JSONResponse:
+    logger.error("database_away", error=str(error).partition("\n")[0])
+    return await _refusal(request, Unavailable("The service is starting or overloaded.", retry_after_s=5))
+
+
+async def _crash(request: Request, error: Exception) -> JSONResponse:
+    logger.error("crashed", path=request.url.path, exc_info=error)
+    return JSONResponse({"detail": "Something went wrong on our side. Try again."}, 500)

@@ -1,0 +1,1 @@
+"""What is sold: servers, and what a server is made of."""

@@ -1,0 +1,129 @@
+"""The SQL of locations and cells, and of the room in them.
+
+Room is reserved by one UPDATE that only matches where there is enough: no lock is taken before, none is forgotten.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from openvps.core.db import Connection, Record
+from openvps.schema import cell, location
+
+_SHOWN = (
+    location.c.id,
+    location.c.uuid,
+    location.c.code,
+    location.c.name,
+    location.c.country_name,
+    location.c.country_code,
+    location.c.is_active,
+)
+
+
+async def locations(conn: Connection) -> list[Record]:
+    """Return every location."""
+    return list(await conn.execute(select(*_SHOWN).order_by(location.c.id)))
+
+
+async def location_shown(conn: Connection, reference: int | UUID) -> Record | None:
+    """Return one location."""
+    key = location.c.uuid if isinstance(reference, UUID) else location.c.id
+    return (await conn.execute(select(*_SHOWN).where(key == reference))).one_or_none()
+
+
+async def active(conn: Connection, code: str) -> int | None:
+    """Return the id of an active location."""
+    return (
+        await conn.execute(select(location.c.id).where(location.c.code == code, location.c.is_active))
+    ).scalar_one_or_none()
+
+
+async def put_location(conn: Connection, **values: Any) -> int:
+    """Add or rename a location, by its code; returns its id."""
+    return (
+        await conn.execute(
+            pg_insert(location)
+            .values(**values)
+            .on_conflict_do_update(index_elements=["code"], set_=values)
+            .returning(location.c.id)
+        )
+    ).scalar_one()
+
+
+async def cells(conn: Connection) -> list[Record]:
+    """Return every cell."""
+    return list(await conn.execute(select(cell).order_by(cell.c.id)))
+
+
+async def cell_row(conn: Connection, cell_id: int) -> Record:
+    """Return one cell."""
+    return (await conn.execute(select(cell).where(cell.c.id == cell_id))).one()
+
+
+async def put_cell(conn: Connection, **values: Any) -> int:
+    """Add or bring up to date a cell, by its name; returns its id."""
+    return (
+        await conn.execute(
+            pg_insert(cell)
+            .values(**values)
+            .on_conflict_do_update(index_elements=["name"], set_=values)
+            .returning(cell.c.id)
+        )
+    ).scalar_one()
+
+
+async def seen(conn: Connection, cell_id: int) -> None:
+    """Note that a cell answered now."""
+    await conn.execute(update(cell).where(cell.c.id == cell_id).values(seen_at=func.now()))
+
+
+async def candidates(conn: Connection, location_id: int, plan: Record) -> list[Record]:
+    """Return the location's cells that offer the plan's kind and CPUs, roomiest first."""
+    return list(
+        await conn.execute(
+            select(cell.c.id, cell.c.seen_at)
+            .where(
+                cell.c.location_id == location_id,
+                plan.vcpus <= cell.c.largest_vcpus,
+                (plan.kind == "container") | cell.c.offers_vm,
+            )
+            .order_by((cell.c.room_memory_mib - cell.c.used_memory_mib).desc(), cell.c.id)
+        )
+    )
+
+
+async def reserve(conn: Connection, cell_id: int, plan: Record, *, seen_since: datetime) -> bool:
+    """Take the plan's size out of a cell's room; False if there isn't enough or the cell wasn't seen lately."""
+    done = await conn.execute(
+        update(cell)
+        .where(
+            cell.c.id == cell_id,
+            cell.c.seen_at >= seen_since,
+            cell.c.used_vcpus + plan.vcpus <= cell.c.room_vcpus,
+            cell.c.used_memory_mib + plan.memory_mib <= cell.c.room_memory_mib,
+            cell.c.used_storage_gb + plan.storage_gb <= cell.c.room_storage_gb,
+        )
+        .values(
+            used_vcpus=cell.c.used_vcpus + plan.vcpus,
+            used_memory_mib=cell.c.used_memory_mib + plan.memory_mib,
+            used_storage_gb=cell.c.used_storage_gb + plan.storage_gb,
+        )
+    )
+    return done.rowcount == 1
+
+
+async def give_back(conn: Connection, cell_id: int, *, vcpus: int, memory_mib: int, storage_gb: int) -> None:
+    """Return a server's size to its cell's room."""
+    await conn.execute(
+        update(cell)
+        .where(cell.c.id == cell_id)
+        .values(
+            used_vcpus=cell.c.used_vcpus - vcpus,
+            used_memory_mib=cell.c.used_memory_mib - memory_mib,
+            used_storage_gb=cell.c.used_storage_gb - storage_gb,
+        )
+    )

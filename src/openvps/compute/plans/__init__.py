@@ -1,0 +1,1 @@
+"""Plans: sizes and prices."""

@@ -1,0 +1,75 @@
+"""The SQL of plans."""
+
+from uuid import UUID
+
+from sqlalchemy import and_, func, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from openvps.core.db import Connection, Record
+from openvps.schema import cell, location, plan
+
+# A cell has room for a plan: its size fits into what is left, its CPUs onto one host, its kind is offered.
+_FITS = and_(
+    cell.c.used_vcpus + plan.c.vcpus <= cell.c.room_vcpus,
+    cell.c.used_memory_mib + plan.c.memory_mib <= cell.c.room_memory_mib,
+    cell.c.used_storage_gb + plan.c.storage_gb <= cell.c.room_storage_gb,
+    plan.c.vcpus <= cell.c.largest_vcpus,
+    (plan.c.kind == "container") | cell.c.offers_vm,
+)
+
+_LOCATIONS = (
+    select(func.array_agg(aggregate_order_by(location.c.code.distinct(), location.c.code)))
+    .select_from(location.join(cell, cell.c.location_id == location.c.id))
+    .where(location.c.is_active, _FITS)
+    .correlate(plan)
+    .scalar_subquery()
+)
+
+_SHOWN = (
+    plan.c.id,
+    plan.c.uuid,
+    plan.c.name,
+    plan.c.slug,
+    plan.c.kind,
+    plan.c.vcpus,
+    plan.c.memory_mib,
+    plan.c.storage_gb,
+    plan.c.bandwidth_gb,
+    plan.c.price_monthly_micro,
+    plan.c.description,
+    func.coalesce(_LOCATIONS, []).label("locations"),
+)
+
+
+async def plans(conn: Connection) -> list[Record]:
+    """Return every plan on offer, with the codes of the locations that have room for it."""
+    return list(await conn.execute(select(*_SHOWN).where(plan.c.retired_at.is_(None)).order_by(plan.c.id)))
+
+
+async def plan_shown(conn: Connection, reference: int | UUID) -> Record | None:
+    """Return one plan, a retired one too."""
+    key = plan.c.uuid if isinstance(reference, UUID) else plan.c.id
+    return (await conn.execute(select(*_SHOWN).where(key == reference))).one_or_none()
+
+
+async def offered(conn: Connection, plan_id: int) -> Record | None:
+    """Return the sizes and the price of a plan that new servers may have."""
+    return (
+        await conn.execute(
+            select(
+                plan.c.id,
+                plan.c.kind,
+                plan.c.vcpus,
+                plan.c.memory_mib,
+                plan.c.storage_gb,
+                plan.c.price_monthly_micro,
+            ).where(plan.c.id == plan_id, plan.c.retired_at.is_(None))
+        )
+    ).one_or_none()
+
+
+async def put(conn: Connection, rows: list[dict[str, object]]) -> None:
+    """Add plans; those that are there, by id, stay as they are."""
+    await conn.execute(pg_insert(plan).on_conflict_do_nothing(), rows)
+    await conn.execute(select(func.setval("plan_id_seq", select(func.max(plan.c.id)).scalar_subquery())))

@@ -1,0 +1,369 @@
+"""Making a server what its row wants: look at the machine, do the next thing, look again, until they agree.
+
+No step remembers: each looks first, so each may run twice, and a crash at any point needs no undo. The same function
+serves create, start, stop, reboot, rename, delete, repair after a crash and drift: they differ only in what the row
+wants. A step touches the engine or the database, never both; no transaction is held over a call to the engine.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from openvps.actions import queries as actions
+from openvps.compute.addresses import queries as addresses
+from openvps.compute.locations import queries as locations
+from openvps.compute.servers import queries
+from openvps.compute.servers.readiness import greets
+from openvps.compute.servers.states import SETTLED, transition
+from openvps.core import log
+from openvps.core.clock import now
+from openvps.core.db import Database, Record
+from openvps.core.settings import Settings
+from openvps.engine.protocol import Away, Busy, Engine, EngineError, Machine, MachineSpec, Missing
+from openvps.ledger import queries as ledger
+
+logger = log.get(__name__)
+
+BUSY_S = 0.2  # between looks while the engine works
+AWAY_S = 5.0  # between looks while the engine doesn't answer, or refuses
+AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
+MAX_LINUX_HOSTNAME = 64  # HOST_NAME_MAX
+
+
+class Wait(Exception):
+    """Not there yet: look again in `seconds`."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Failed(Exception):
+    """It can't be made true; the text is for the customer."""
+
+
+class Refused(Exception):
+    """One action on the side can't be done; the server itself is as it was."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the worker lends to every look."""
+
+    database: Database
+    settings: Settings
+    engines: Mapping[int, Engine]  # by cell
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One look: what is wanted, what is there, and who does something about it."""
+
+    row: queries.Row
+    cell: Record
+    addresses: list[str]
+    running: list[Record]  # actions under way
+    machine: Machine | None
+    engine: Engine
+    context: Context
+
+    @property
+    def name(self) -> str:
+        """The machine's name in the engine."""
+        return machine_name(self.row.id)
+
+    def since(self, kind: str) -> datetime | None:
+        """When the running action of this kind began."""
+        return next((one.created_at for one in self.running if one.kind == kind), None)
+
+
+def machine_name(server_id: int) -> str:
+    """Return the name of a server's machine."""
+    return f"vps-{server_id}"
+
+
+def server_id(name: str) -> int | None:
+    """Return the server whose machine has this name, None for a machine that isn't ours."""
+    prefix, _, number = name.partition("-")
+    return int(number) if prefix == "vps" and number.isascii() and number.isdecimal() else None
+
+
+def spec(at: Sight) -> MachineSpec:
+    """Return the machine that the row asks for."""
+    row = at.row
+    hostname = row.hostname if len(row.hostname) <= MAX_LINUX_HOSTNAME else row.hostname.partition(".")[0]
+    return MachineSpec(
+        name=at.name,
+        image=row.image,
+        vcpus=row.vcpus,
+        memory_mib=row.memory_mib,
+        storage_gb=row.storage_gb,
+        hostname=hostname,
+        addresses=at.addresses,
+        nic=f"{at.cell.nic_prefix}{row.id}",
+        nic_parent=at.cell.nic_parent,
+        authorized_keys=row.authorized_keys,
+        nameservers=at.cell.nameservers,
+        user_data=row.user_data,
+        marks=at.machine.marks if at.machine else {"reboots": str(row.reboots)},
+    )
+
+
+def _mark(machine: Machine, key: str) -> int:
+    value = machine.marks.get(key, "0")
+    return int(value) if value.isdecimal() else 0
+
+
+# the steps
+
+
+async def ensure_machine(at: Sight) -> None:
+    """The machine is there. One that a customer had in use and that is gone is never silently made anew."""
+    if at.machine is not None:
+        return
+    if at.row.ready_at is not None:
+        raise Failed("The server's disk is gone from its host. Restore a backup, or delete the server.")
+    await at.engine.create(spec(at))
+    raise Wait
+
+
+async def ensure_hostname(at: Sight) -> None:
+    """The machine has the row's host name; the guest takes it at its next boot."""
+    wanted = spec(at)
+    if at.machine is not None and at.machine.hostname != wanted.hostname:
+        await at.engine.configure(at.name, wanted)
+        raise Wait
+
+
+async def ensure_rebooted(at: Sight) -> None:
+    """As many reboots as were asked for: stopped, recorded, and then started by `ensure_running`.
+
+    Recorded while it is off, so that a crash on either side neither forgets a reboot nor does it twice.
+    """
+    if at.machine is None or _mark(at.machine, "reboots") >= at.row.reboots:
+        return
+    if at.machine.status == "running":
+        await _shut_down(at, since=at.since("server.reboot"))
+    await at.engine.mark(at.name, "reboots", str(at.row.reboots))
+    raise Wait
+
+
+async def ensure_running(at: Sight) -> None:
+    """The machine runs. Until its first `active`, one that can't be started is made anew."""
+    if at.machine is None or at.machine.status == "running":
+        return
+    try:
+        await at.engine.start(at.name)
+    except (Busy, Away):
+        raise
+    except EngineError:
+        if at.row.ready_at is None:
+            await at.engine.delete(at.name)
+        raise
+    raise Wait
+
+
+async def ensure_ready(at: Sight) -> None:
+    """Before the first `active`: sshd answers at the server's own address, and the keys are in place.
+
+    A login at that moment succeeds. Asked once only, so that who later closes port 22 breaks nothing.
+    """
+    if at.row.ready_at is not None:
+        return
+    if not await greets(at.addresses[0]):
+        raise Wait(BUSY_S)
+    try:
+        there = (await at.engine.read_file(at.name, AUTHORIZED_KEYS)).decode(errors="replace")
+    except Missing:
+        there = ""
+    if not all(key in there for key in at.row.authorized_keys):
+        raise Wait(BUSY_S)
+
+
+async def ensure_password(at: Sight) -> None:
+    """Root's password is the one last asked for; only its hash travels."""
+    if at.machine is None or at.row.password_hash is None:
+        return
+    if _mark(at.machine, "password_resets") >= at.row.password_resets:
+        return
+    line = f"root:{at.row.password_hash}\n".encode()
+    if await at.engine.run(at.name, ["chpasswd", "--encrypted"], line) != 0:
+        raise Refused("server.reset_password", "The server's own system refused the new password.")
+    await at.engine.mark(at.name, "password_resets", str(at.row.password_resets))
+    raise Wait
+
+
+async def ensure_off(at: Sight) -> None:
+    """The machine is off: shut down cleanly, after the grace time cut off; a failed create is cut off at once."""
+    if at.machine is None or at.machine.status == "stopped":
+        return
+    if at.row.status == "error" and at.row.ready_at is None:
+        await at.engine.kill(at.name)
+        raise Wait
+    await _shut_down(at, since=at.since("server.stop"))
+
+
+async def ensure_credit_released(at: Sight) -> None:
+    """A failed create holds no credit: released only now that the machine is off."""
+    if at.row.status != "error" or at.row.ready_at is not None:
+        return
+    async with at.context.database.begin() as conn:
+        await ledger.release(conn, f"server:{at.row.id}")
+
+
+async def ensure_gone(at: Sight) -> None:
+    """The machine with its disk is no more; power is cut, since nothing of it will be read again."""
+    if at.machine is None:
+        return
+    if at.machine.status != "stopped":
+        await at.engine.kill(at.name)
+    await at.engine.delete(at.name)
+    raise Wait
+
+
+async def ensure_addresses_forgotten(at: Sight) -> None:
+    """The hosts track no connection of the addresses that will be another's."""
+    for address in at.addresses:
+        await at.engine.forget_address(address)
+
+
+async def ensure_row_gone(at: Sight) -> None:
+    """Room, addresses and credit are given back, and the row is no more: one transaction."""
+    row = at.row
+    rests_until = now() + timedelta(seconds=at.context.settings.address_rest_s)
+    async with at.context.database.begin() as conn:
+        await addresses.free(conn, row.id, rests_until=rests_until)
+        await locations.give_back(
+            conn, row.cell_id, vcpus=row.vcpus, memory_mib=row.memory_mib, storage_gb=row.storage_gb
+        )
+        await ledger.release(conn, f"server:{row.id}")
+        await actions.finish(conn, [one.id for one in at.running], "completed")
+        await queries.remove(conn, row.id)
+
+
+async def _shut_down(at: Sight, since: datetime | None) -> None:
+    """Shut a running machine down within the grace time, counted from the action's begin; raises Wait until off.
+
+    Without an action there was no wish to be gentle: the machine runs although its row has it stopped.
+    """
+    grace_s = at.context.settings.stop_grace_s
+    if since is None or now() - since > timedelta(seconds=grace_s):
+        await at.engine.kill(at.name)
+        raise Wait
+    await at.engine.stop(at.name, grace_s)
+    raise Wait(BUSY_S)
+
+
+Step = Callable[[Sight], Awaitable[None]]
+
+GOALS: dict[str, tuple[Step, ...]] = {
+    "running": (
+        ensure_machine,
+        ensure_hostname,
+        ensure_rebooted,
+        ensure_running,
+        ensure_ready,
+        ensure_password,
+    ),
+    "stopped": (ensure_off, ensure_hostname, ensure_credit_released),
+    "absent": (ensure_gone, ensure_addresses_forgotten, ensure_row_gone),
+}
+
+
+async def converge(context: Context, server: int, *, patience_s: float = 30.0) -> None:
+    """Make one server what its row wants, or leave word when to look again.
+
+    Returns when they agree, when it failed for good, or when `patience_s` ran out: the row's `look_at` has the sweep
+    come back, so nothing depends on this call.
+    """
+    started = now()
+    while True:
+        try:
+            wait_s = await _look_once(context, server)
+        except Busy:
+            wait_s = BUSY_S
+        except EngineError as error:  # Away, or refused: perhaps better later, until the deadline
+            logger.warning("engine_failed", server=server, error=str(error), kind=type(error).__name__)
+            wait_s = AWAY_S
+        if wait_s is None:
+            return
+        if wait_s >= AWAY_S or now() - started > timedelta(seconds=patience_s):
+            async with context.database.begin() as conn:
+                await queries.look_again(conn, server, now() + timedelta(seconds=wait_s))
+            return
+        await asyncio.sleep(wait_s)
+
+
+async def _look_once(context: Context, server: int) -> float | None:
+    """Look, and do the next thing. Returns seconds until the next look, None when there is nothing more to do."""
+    async with context.database.begin() as conn:
+        row = await queries.row(conn, server)
+        if row is None:
+            return None
+        cell = await locations.cell_row(conn, row.cell_id)
+        own = await addresses.of_server(conn, server)
+        running = await actions.unfinished(conn, server)
+    if row.deadline_at is not None and row.deadline_at <= now():
+        await _fail(context, row, running, "It took too long and was given up.")
+        return 0
+    engine = context.engines.get(row.cell_id)
+    if engine is None:
+        raise Away(f"no engine for cell {row.cell_id}")
+    machine = await engine.look(machine_name(server))
+    sight = Sight(row, cell, own, running, machine, engine, context)
+    try:
+        for step in GOALS[row.wanted]:
+            await step(sight)
+    except Wait as wait:
+        return wait.seconds
+    except Failed as failure:
+        await _fail(context, row, running, str(failure))
+        return 0
+    except Refused as refusal:
+        await _refuse(context, row, running, refusal)
+        return 0
+    return None if row.wanted == "absent" or await _agree(context, row, running) else 0
+
+
+async def _agree(context: Context, row: queries.Row, running: list[Record]) -> bool:
+    """Settle the row and finish what brought it here; False if it wants something else by now."""
+    way = next((found for one in running if (found := transition(one.kind))), None)
+    status = way.done if way else row.status
+    if status not in SETTLED:  # its action was ended by hand: the level speaks for itself
+        status = "active" if row.wanted == "running" else "stopped"
+    async with context.database.begin() as conn:
+        if not await queries.settle(conn, row, status=status, at=now()):
+            return False
+        await actions.finish(conn, [one.id for one in running], "completed")
+    logger.info("settled", server=row.id, status=status)
+    return True
+
+
+async def _fail(context: Context, row: queries.Row, running: list[Record], reason: str) -> None:
+    """End in the named state of failure, with a reason; what is wanted from now on is made true next."""
+    way = next((found for one in running if (found := transition(one.kind))), None)
+    async with context.database.begin() as conn:
+        failed = await queries.fail(
+            conn,
+            row,
+            status=way.failed if way else "error",
+            wanted=way.wanted_if_failed if way else "stopped",
+            error=reason if way is None or way.failed == "error" else None,
+            at=now(),
+        )
+        if failed:
+            await actions.finish(conn, [one.id for one in running], "failed", reason)
+    logger.warning("failed", server=row.id, reason=reason, kinds=[one.kind for one in running])
+
+
+async def _refuse(context: Context, row: queries.Row, running: list[Record], refusal: Refused) -> None:
+    """Fail one action on the side, and no longer want what it asked for."""
+    async with context.database.begin() as conn:
+        await queries.forget_password(conn, row.id)
+        await actions.finish(conn, [one.id for one in running if one.kind == refusal.kind], "failed", str(refusal))
+    logger.warning("refused", server=row.id, kind=refusal.kind, reason=str(refusal))

@@ -1,0 +1,344 @@
+"""The SQL of servers. A server that is wanted absent is deleted for its customer: no query of theirs sees it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, case, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from openvps.compute.servers.states import SETTLED, Transition
+from openvps.core.db import Connection, Record
+from openvps.schema import address, image, location, plan, server, system, usage
+
+_ADDRESSES = (
+    select(func.array_agg(aggregate_order_by(func.host(address.c.ip), address.c.family, address.c.ip)))
+    .where(address.c.server_id == server.c.id)
+    .correlate(server)
+    .scalar_subquery()
+)
+
+_SHOWN: Select[*tuple[Any, ...]] = (
+    select(
+        server.c.id,
+        server.c.uuid,
+        server.c.name,
+        server.c.hostname,
+        server.c.status,
+        server.c.error,
+        server.c.backups_enabled,
+        server.c.tags,
+        server.c.ready_at,
+        server.c.created_at,
+        server.c.updated_at,
+        server.c.vcpus,
+        server.c.memory_mib,
+        server.c.storage_gb,
+        plan.c.id.label("plan_id"),
+        plan.c.name.label("plan_name"),
+        plan.c.bandwidth_gb,
+        system.c.id.label("system_id"),
+        system.c.name.label("system_name"),
+        location.c.code.label("location"),
+        location.c.name.label("location_name"),
+        func.coalesce(_ADDRESSES, []).label("addresses"),
+        usage.c.cpu_percent,
+        usage.c.memory_used_bytes,
+        usage.c.disk_used_bytes,
+        usage.c.month,
+        func.greatest(usage.c.month_received_bytes, usage.c.month_sent_bytes).label("month_bytes"),
+    )
+    .join(plan, plan.c.id == server.c.plan_id)
+    .join(system, system.c.id == server.c.system_id)
+    .join(location, location.c.id == server.c.location_id)
+    .outerjoin(usage, usage.c.server_id == server.c.id)
+)
+
+
+def _of(account_id: int) -> Any:
+    return and_(server.c.account_id == account_id, server.c.wanted != "absent")
+
+
+def _named(account_id: int, reference: int | UUID) -> Any:
+    key = server.c.uuid if isinstance(reference, UUID) else server.c.id
+    return and_(_of(account_id), key == reference)
+
+
+async def shown(conn: Connection, account_id: int, reference: int | UUID) -> Record | None:
+    """Return one server as the API shows it."""
+    return (await conn.execute(_SHOWN.where(_named(account_id, reference)))).one_or_none()
+
+
+async def page(
+    conn: Connection, account_id: int, *, status: str | None, code: str | None, offset: int, limit: int
+) -> tuple[int, Sequence[Record]]:
+    """Return how many servers match, and some of them, newest first."""
+    where = [_of(account_id)]
+    if status is not None:
+        where.append(server.c.status == status)
+    if code is not None:
+        where.append(server.c.location_id == select(location.c.id).where(location.c.code == code).scalar_subquery())
+    count = (await conn.execute(select(func.count()).select_from(server).where(*where))).scalar_one()
+    rows = await conn.execute(_SHOWN.where(*where).order_by(server.c.id.desc()).offset(offset).limit(limit))
+    return count, rows.all()
+
+
+async def count_of_account(conn: Connection, account_id: int) -> int:
+    """Return how many servers the account has."""
+    return (await conn.execute(select(func.count()).select_from(server).where(_of(account_id)))).scalar_one()
+
+
+async def add(conn: Connection, **values: Any) -> int:
+    """Make a server's row; returns its id."""
+    return (await conn.execute(insert(server).values(**values).returning(server.c.id))).scalar_one()
+
+
+async def begin(
+    conn: Connection, account_id: int, reference: int | UUID, to: Transition, at: datetime
+) -> Record | None:
+    """Put a server on its way if its status allows it: the compare-and-set that enforces TRANSITIONS."""
+    return (
+        await conn.execute(
+            update(server)
+            .where(_named(account_id, reference), server.c.status.in_(to.allowed))
+            .values(
+                status=to.meanwhile,
+                wanted=to.wanted,
+                deadline_at=at + timedelta(seconds=to.deadline_s) if to.deadline_s else None,
+                look_at=at,
+                error=None,
+                version=server.c.version + 1,
+                updated_at=func.now(),
+            )
+            .returning(server.c.id, server.c.name, server.c.status)
+        )
+    ).one_or_none()
+
+
+async def want_reboot(conn: Connection, server_id: int) -> None:
+    """Raise the generation of reboots that the server shall have had."""
+    await conn.execute(update(server).where(server.c.id == server_id).values(reboots=server.c.reboots + 1))
+
+
+async def status_of(conn: Connection, account_id: int, reference: int | UUID) -> str | None:
+    """Return one server's status."""
+    return (await conn.execute(select(server.c.status).where(_named(account_id, reference)))).scalar_one_or_none()
+
+
+async def want_password(conn: Connection, server_id: int, hashed: str) -> None:
+    """Want a new root password, given as its hash."""
+    await conn.execute(
+        update(server)
+        .where(server.c.id == server_id)
+        .values(
+            password_hash=hashed,
+            password_resets=server.c.password_resets + 1,
+            version=server.c.version + 1,
+            look_at=func.now(),
+        )
+    )
+
+
+async def forget_password(conn: Connection, server_id: int) -> None:
+    """Want no new root password any more."""
+    await conn.execute(update(server).where(server.c.id == server_id).values(password_hash=None))
+
+
+async def change(conn: Connection, server_id: int, values: dict[str, Any], *, wake: bool, at: datetime) -> None:
+    """Change what the customer may change of a row; `wake` has converge look at it."""
+    if wake:
+        values = {**values, "version": server.c.version + 1, "look_at": at}
+    await conn.execute(update(server).where(server.c.id == server_id).values(**values, updated_at=func.now()))
+
+
+# converge's side
+
+
+@dataclass(frozen=True)
+class Row:
+    """What converge knows of a server: what is wanted, and what the machine is made of."""
+
+    id: int
+    version: int
+    account_id: int
+    hostname: str
+    status: str
+    wanted: str
+    reboots: int
+    password_resets: int
+    password_hash: str | None
+    deadline_at: datetime | None
+    vcpus: int
+    memory_mib: int
+    storage_gb: int
+    cell_id: int
+    authorized_keys: list[str]
+    user_data: str | None
+    ready_at: datetime | None
+    image: str
+
+
+async def row(conn: Connection, server_id: int) -> Row | None:
+    """Return what converge needs of a server."""
+    found = (
+        await conn.execute(
+            select(
+                server.c.id,
+                server.c.version,
+                server.c.account_id,
+                server.c.hostname,
+                server.c.status,
+                server.c.wanted,
+                server.c.reboots,
+                server.c.password_resets,
+                server.c.password_hash,
+                server.c.deadline_at,
+                server.c.vcpus,
+                server.c.memory_mib,
+                server.c.storage_gb,
+                server.c.cell_id,
+                server.c.authorized_keys,
+                server.c.user_data,
+                server.c.ready_at,
+                image.c.fingerprint,
+            )
+            .join(image, image.c.id == server.c.image_id)
+            .where(server.c.id == server_id)
+        )
+    ).one_or_none()
+    return Row(*found) if found else None
+
+
+async def settle(conn: Connection, seen: Row, *, status: str, at: datetime) -> bool:
+    """End a server's way in `status`, unless it was sent elsewhere since `seen`."""
+    done = await conn.execute(
+        update(server)
+        .where(server.c.id == seen.id, server.c.version == seen.version)
+        .values(
+            status=status,
+            look_at=None,
+            deadline_at=None,
+            ready_at=func.coalesce(server.c.ready_at, at) if status == "active" else server.c.ready_at,
+            updated_at=case((server.c.status != status, func.now()), else_=server.c.updated_at),
+        )
+    )
+    return done.rowcount == 1
+
+
+async def fail(conn: Connection, seen: Row, *, status: str, wanted: str, error: str | None, at: datetime) -> bool:
+    """End a server's way badly, and have converge make the fallback true."""
+    done = await conn.execute(
+        update(server)
+        .where(server.c.id == seen.id, server.c.version == seen.version)
+        .values(
+            status=status,
+            wanted=wanted,
+            error=error,
+            look_at=at,
+            deadline_at=None,
+            version=server.c.version + 1,
+            updated_at=func.now(),
+        )
+    )
+    return done.rowcount == 1
+
+
+async def look_again(conn: Connection, server_id: int, at: datetime) -> None:
+    """Have the sweep look at a server at `at`, or earlier if that was said already."""
+    await conn.execute(
+        update(server)
+        .where(server.c.id == server_id)
+        .values(look_at=func.least(func.greatest(server.c.look_at, func.now()), at))
+    )
+
+
+async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[int]:
+    """Return the servers that converge should have looked at by `at`."""
+    rows = await conn.execute(
+        select(server.c.id).where(server.c.look_at <= at).order_by(server.c.look_at).limit(limit)
+    )
+    return list(rows.scalars())
+
+
+async def remove(conn: Connection, server_id: int) -> None:
+    """Delete a server's row."""
+    await conn.execute(delete(server).where(server.c.id == server_id))
+
+
+# the watchers' side
+
+
+async def settled_in_cell(conn: Connection, cell_id: int) -> dict[int, str]:
+    """Return the status of every server of a cell that nobody is moving."""
+    rows = await conn.execute(
+        select(server.c.id, server.c.status).where(
+            server.c.cell_id == cell_id, server.c.status.in_(SETTLED), server.c.look_at.is_(None)
+        )
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def settled_status(conn: Connection, server_id: int) -> str | None:
+    """Return a server's status if nobody is moving it."""
+    return (
+        await conn.execute(
+            select(server.c.status).where(
+                server.c.id == server_id, server.c.status.in_(SETTLED), server.c.look_at.is_(None)
+            )
+        )
+    ).scalar_one_or_none()
+
+
+async def powered_off(conn: Connection, server_id: int) -> int | None:
+    """Take note that an active server was shut down from inside; returns its account's id."""
+    return (
+        await conn.execute(
+            update(server)
+            .where(server.c.id == server_id, server.c.status == "active", server.c.look_at.is_(None))
+            .values(status="stopped", wanted="stopped", version=server.c.version + 1, updated_at=func.now())
+            .returning(server.c.account_id)
+        )
+    ).scalar_one_or_none()
+
+
+async def drifted(conn: Connection, server_id: int, at: datetime) -> bool:
+    """Have converge look at a settled server whose machine is not as wanted."""
+    done = await conn.execute(
+        update(server)
+        .where(server.c.id == server_id, server.c.status.in_(SETTLED), server.c.look_at.is_(None))
+        .values(look_at=at, version=server.c.version + 1)
+    )
+    return done.rowcount == 1
+
+
+async def counters(conn: Connection, cell_id: int) -> dict[int, Record]:
+    """Return the last sample of each server of a cell, and its vCPUs; null before the first."""
+    rows = await conn.execute(
+        select(
+            server.c.id,
+            server.c.vcpus,
+            usage.c.sampled_at,
+            usage.c.cpu_seconds,
+            usage.c.received_bytes,
+            usage.c.sent_bytes,
+            usage.c.month,
+            usage.c.month_received_bytes,
+            usage.c.month_sent_bytes,
+            usage.c.disk_used_bytes,
+        )
+        .outerjoin(usage, usage.c.server_id == server.c.id)
+        .where(server.c.cell_id == cell_id, server.c.ready_at.is_not(None), server.c.wanted != "absent")
+    )
+    return {row.id: row for row in rows}
+
+
+async def keep_samples(conn: Connection, rows: list[dict[str, Any]]) -> None:
+    """Write the latest sample of many servers."""
+    if not rows:
+        return
+    put = pg_insert(usage)
+    columns = {column.name: column for column in put.excluded if column.name != "server_id"}
+    await conn.execute(put.on_conflict_do_update(index_elements=["server_id"], set_=columns), rows)

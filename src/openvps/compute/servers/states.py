@@ -1,0 +1,90 @@
+"""The life of a server: one table of what may be done when, and what becomes of it.
+
+Settled: `active`, `stopped`, `suspended`, `error`. All others are on their way and have a deadline; a deadline passed
+ends in `failed`, never in silence. Enforced by one compare-and-set UPDATE (`queries.begin`), so that two requests at
+the same instant can't both win.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Wanted = Literal["running", "stopped", "absent"]
+
+SETTLED = frozenset({"active", "stopped", "suspended", "error"})
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One action: from where, through what, to where; `deadline_s` seconds are given to get there."""
+
+    allowed: frozenset[str]
+    meanwhile: str
+    done: str
+    failed: str
+    wanted: Wanted  # what converge makes true
+    wanted_if_failed: Wanted
+    deadline_s: int | None  # None: tried until done
+    refused: str  # what the customer reads when it isn't allowed
+
+
+TRANSITIONS: dict[str, Transition] = {
+    "create": Transition(
+        allowed=frozenset(),
+        meanwhile="provisioning",
+        done="active",
+        failed="error",
+        wanted="running",
+        wanted_if_failed="stopped",
+        deadline_s=300,
+        refused="",
+    ),
+    "start": Transition(
+        allowed=frozenset({"stopped"}),
+        meanwhile="starting",
+        done="active",
+        failed="stopped",
+        wanted="running",
+        wanted_if_failed="stopped",
+        deadline_s=120,
+        refused="Only a stopped server can be started; this one is {status}.",
+    ),
+    "stop": Transition(
+        allowed=frozenset({"active"}),
+        meanwhile="stopping",
+        done="stopped",
+        failed="active",
+        wanted="stopped",
+        wanted_if_failed="running",
+        deadline_s=900,  # the longest grace that can be set is 600
+        refused="Only an active server can be stopped; this one is {status}.",
+    ),
+    "reboot": Transition(
+        allowed=frozenset({"active"}),
+        meanwhile="rebooting",
+        done="active",
+        failed="stopped",
+        wanted="running",
+        wanted_if_failed="stopped",
+        deadline_s=900,
+        refused="Only an active server can be rebooted; this one is {status}.",
+    ),
+    "delete": Transition(
+        allowed=frozenset(
+            {"active", "stopped", "suspended", "error", "provisioning", "starting", "stopping", "rebooting"}
+        ),
+        meanwhile="deleting",
+        done="deleted",
+        failed="deleting",
+        wanted="absent",
+        wanted_if_failed="absent",
+        deadline_s=None,
+        refused="This server can't be deleted now; it is {status}.",
+    ),
+}
+
+STATUSES = frozenset({one.meanwhile for one in TRANSITIONS.values()}) | SETTLED
+
+
+def transition(kind: str) -> Transition | None:
+    """Return the transition of an action's kind (`server.start`), None for one that keeps the status."""
+    return TRANSITIONS.get(kind.removeprefix("server."))

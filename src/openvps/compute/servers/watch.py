@@ -1,0 +1,126 @@
+"""Watchers: they compare, and then begin something; they repair nothing themselves.
+
+Each is one turn of a loop that the worker keeps going. What an event tells is only a hint to look sooner: a look at
+the whole cell finds the same, in one call, if the event was lost.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from openvps.actions import queries as actions
+from openvps.compute.locations import queries as locations
+from openvps.compute.servers import queries
+from openvps.compute.servers.converge import Context, server_id
+from openvps.core import jobs, log
+from openvps.core.clock import now
+from openvps.core.db import Record
+from openvps.engine.protocol import Engine, Machine, Usage
+
+logger = log.get(__name__)
+
+ENDS = frozenset({"instance-shutdown", "instance-stopped"})  # of an instance, in the engine's words
+
+
+async def sweep(context: Context) -> int:
+    """Defer converge for every server that is due; returns how many."""
+    async with context.database.begin() as conn:
+        due = await queries.due(conn, now())
+        for server in due:
+            await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server}", priority=jobs.SWEEP, server_id=server)
+    return len(due)
+
+
+async def look_at_cell(context: Context, cell_id: int) -> None:
+    """Compare a whole cell with its rows, and take a sample of what its servers use: two calls of the engine."""
+    engine = context.engines[cell_id]
+    machines = {found: one for one in await engine.machines() if (found := server_id(one.name)) is not None}
+    usage = await engine.usage()
+    async with context.database.begin() as conn:
+        await locations.seen(conn, cell_id)
+        settled = await queries.settled_in_cell(conn, cell_id)
+        before = await queries.counters(conn, cell_id)
+        at = now()
+        samples = [
+            _sample(server, row, machines.get(server), usage.get(machines[server].name), at)
+            for server, row in before.items()
+            if server in machines
+        ]
+        await queries.keep_samples(conn, samples)
+    for server, status in settled.items():
+        await _compare(context, server, status, machines.get(server))
+
+
+async def follow_events(context: Context, engine: Engine) -> None:
+    """Look at a server as soon as its machine is said to have ended. Ends by raising Away."""
+    async for event in engine.events():
+        server = server_id(event.machine)
+        if event.kind in ENDS and server is not None:
+            machine = await engine.look(event.machine)
+            async with context.database.begin() as conn:
+                status = await queries.settled_status(conn, server)
+            if status is not None:
+                await _compare(context, server, status, machine)
+
+
+async def _compare(context: Context, server: int, status: str, machine: Machine | None) -> None:
+    """Begin what a settled server's machine calls for: nothing, noting a shutdown from inside, or converge."""
+    runs = machine is not None and machine.status == "running"
+    if runs == (status == "active"):
+        return
+    if status == "active" and machine is not None and machine.stopped_by_guest:
+        async with context.database.begin() as conn:
+            account_id = await queries.powered_off(conn, server)
+            if account_id is not None:
+                done = await actions.begin(
+                    conn, account_id=account_id, kind="server.powered_off", subject_id=server, exclusive=False
+                )
+                await actions.finish(conn, [done], "completed")
+                logger.info("powered_off_from_inside", server=server)
+        return
+    if machine is not None and machine.status == "other":
+        return  # on its way to somewhere; the next look will tell
+    async with context.database.begin() as conn:
+        if (runs or status == "active") and await queries.drifted(conn, server, now()):
+            await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server}", priority=jobs.SWEEP, server_id=server)
+            logger.warning("drifted", server=server, status=status, machine=machine.status if machine else None)
+
+
+@dataclass(frozen=True)
+class _Counted:
+    cpu_seconds: float
+    received_bytes: int
+    sent_bytes: int
+
+
+def _since(now_at: float, before: float | None) -> float:
+    """Return how far a counter has come; one that fell was reset, and counts from zero."""
+    return now_at if before is None or now_at < before else now_at - before
+
+
+def _sample(server: int, row: Record, machine: Machine | None, used: Usage | None, at: datetime) -> dict[str, Any]:
+    """Return a server's row of `usage`: what is in use now, rates since the sample before, totals of the month."""
+    counted = _Counted(used.cpu_seconds, used.received_bytes, used.sent_bytes) if used else _Counted(0.0, 0, 0)
+    first = row.sampled_at is None
+    elapsed_s = (at - row.sampled_at).total_seconds() if not first else 0.0
+    cpu_s = _since(counted.cpu_seconds, None if first else float(row.cpu_seconds))
+    received = _since(counted.received_bytes, row.received_bytes)
+    sent = _since(counted.sent_bytes, row.sent_bytes)
+    month = f"{at:%Y-%m}"
+    goes_on = row.month == month
+    percent = 100 * cpu_s / (elapsed_s * row.vcpus) if elapsed_s > 0 else 0.0
+    disk = machine.disk_used_bytes if machine and machine.disk_used_bytes is not None else row.disk_used_bytes
+    return {
+        "server_id": server,
+        "sampled_at": at,
+        "cpu_seconds": Decimal(str(counted.cpu_seconds)),
+        "received_bytes": counted.received_bytes,
+        "sent_bytes": counted.sent_bytes,
+        "cpu_percent": Decimal(str(round(min(max(percent, 0.0), 100.0), 2))),
+        "memory_used_bytes": used.memory_used_bytes if used else 0,
+        "disk_used_bytes": disk or 0,
+        "month": month,
+        "month_received_bytes": int(received) + (row.month_received_bytes if goes_on else 0),
+        "month_sent_bytes": int(sent) + (row.month_sent_bytes if goes_on else 0),
+    }

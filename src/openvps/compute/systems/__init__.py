@@ -1,0 +1,1 @@
+"""Operating systems and the images built of them."""

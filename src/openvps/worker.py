@@ -1,0 +1,155 @@
+"""The worker: takes converge jobs, and keeps the watchers going.
+
+Any number of workers may run: jobs are locked per server, and each watcher's turn is taken by one worker an interval.
+A worker that dies loses nothing: the rows say what is due.
+"""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+from procrastinate import App
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from openvps.compute.locations import queries as locations
+from openvps.compute.servers import watch
+from openvps.compute.servers.converge import Context, converge
+from openvps.core import jobs, log, settings
+from openvps.core.db import Database
+from openvps.engine.incus import open_engine
+from openvps.engine.protocol import Engine, EngineError
+from openvps.schema import turn
+
+logger = log.get(__name__)
+
+CONCURRENCY = 32  # coroutines that mostly wait for the engine
+SWEEP_S = 5.0
+HEARTBEAT_S, STALLED_S = 3.0, 12.0
+RECONNECT_S = (0.5, 1, 2, 5, 10)  # the event stream's back-off
+
+
+def main() -> int:
+    """Run a worker until SIGTERM or SIGINT; returns the exit code."""
+    config = settings.load()
+    log.configure("worker", level=config.log_level)
+    asyncio.run(_run(config))
+    return 0
+
+
+async def _run(config: settings.Settings) -> None:
+    conninfo = config.conninfo("worker")
+    database = Database(conninfo, pool_size=10)
+    app = jobs.make_app(conninfo)
+    engines: dict[int, Engine] = {}
+    context = Context(database, config, engines)
+
+    async def converge_server(server_id: int) -> None:
+        await converge(context, server_id)
+
+    app.task(name=jobs.CONVERGE_SERVER)(converge_server)
+    async with database.begin() as conn:
+        for cell in await locations.cells(conn):
+            engines[cell.id] = open_engine(Path(cell.socket), cell.project, cell.pool)
+    try:
+        async with app.open_async():
+            await _work(app, context)
+    finally:
+        for engine in engines.values():
+            await engine.close()
+        await database.close()
+
+
+async def _work(app: App, context: Context) -> None:
+    """Take jobs and keep the watchers going until told to end; running jobs get 8 s, then are handed back."""
+    watchers = [
+        asyncio.create_task(_every(context, "sweep", SWEEP_S, lambda: _sweep(app, context))),
+        *(
+            asyncio.create_task(
+                _every(
+                    context,
+                    f"cell:{cell_id}",
+                    context.settings.sample_interval_s,
+                    lambda cell_id=cell_id: watch.look_at_cell(context, cell_id),
+                )
+            )
+            for cell_id in context.engines
+        ),
+        *(asyncio.create_task(_events(context, engine)) for engine in context.engines.values()),
+    ]
+    worker = asyncio.create_task(
+        app.run_worker_async(
+            concurrency=CONCURRENCY,
+            install_signal_handlers=False,
+            update_heartbeat_interval=HEARTBEAT_S,
+            stalled_worker_timeout=STALLED_S,
+            shutdown_graceful_timeout=8,
+            delete_jobs="always",
+        )
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, worker.cancel)
+    logger.info("worker_ready", cells=len(context.engines))
+    with contextlib.suppress(asyncio.CancelledError):
+        await worker
+    for task in watchers:
+        task.cancel()
+    await asyncio.gather(*watchers, return_exceptions=True)
+
+
+async def _every(context: Context, name: str, interval_s: float, run: Callable[[], Awaitable[object]]) -> None:
+    """Run a watcher every `interval_s`, in one worker at a time; a turn that fails is logged."""
+    while True:
+        try:
+            if await _take_turn(context.database, name, interval_s):
+                await run()
+        except asyncio.CancelledError:
+            raise
+        except EngineError as error:
+            logger.warning("engine_failed", watcher=name, error=str(error), kind=type(error).__name__)
+        except Exception:
+            logger.exception("watcher_failed", watcher=name)
+        await asyncio.sleep(interval_s)
+
+
+async def _take_turn(database: Database, name: str, interval_s: float) -> bool:
+    """Whether this worker is the first to ask in this interval; its jitter is forgiven by a tenth."""
+    since = func.now() - timedelta(seconds=0.9 * interval_s)
+    take = pg_insert(turn).values(name=name, taken_at=func.now())
+    take = take.on_conflict_do_update(
+        index_elements=["name"], set_={"taken_at": func.now()}, where=turn.c.taken_at < since
+    )
+    async with database.begin() as conn:
+        return (await conn.execute(take)).rowcount == 1
+
+
+async def _sweep(app: App, context: Context) -> None:
+    """Hand back the jobs of workers that died, then defer what is due."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
+        await app.job_manager.retry_job(job)
+    await watch.sweep(context)
+
+
+async def _events(context: Context, engine: Engine) -> None:
+    """Follow an engine's events; reconnect with back-off, and catch up by a look when it is back."""
+    failures = 0
+    while True:
+        try:
+            await watch.follow_events(context, engine)
+            failures = 0
+        except asyncio.CancelledError:
+            raise
+        except EngineError as error:
+            logger.warning("events_ended", error=str(error))
+        except Exception:
+            logger.exception("events_failed")
+        await asyncio.sleep(RECONNECT_S[min(failures, len(RECONNECT_S) - 1)])
+        failures += 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
