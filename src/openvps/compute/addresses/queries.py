@@ -30,6 +30,12 @@ async def put_pool(conn: Connection, *, cell_id: int, network: IPv4Network | IPv
     ).scalar_one()
 
 
+async def has_v6_pool(conn: Connection, cell_id: int) -> bool:
+    """Whether a cell has an IPv6 pool."""
+    networks = await conn.execute(select(address_pool.c.network).where(address_pool.c.cell_id == cell_id))
+    return any(network.version == V6 for network in networks.scalars())
+
+
 async def put_addresses(conn: Connection, pool_id: int, ips: Iterable[IPv4Address]) -> None:
     """Add a pool's addresses; those that are there stay as they are."""
     rows = [{"ip": ip, "pool_id": pool_id, "family": V4} for ip in ips]
