@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx2
 from websockets.asyncio.client import ClientConnection, unix_connect
@@ -137,11 +137,14 @@ class Client:
     @asynccontextmanager
     async def websocket(self, path: str, **query: str) -> AsyncGenerator[ClientConnection]:
         """Open a websocket; what breaks it, at any time, is Away."""
-        uri = f"ws://incus{urlsplit(path).path}?{urlencode({**self._project, **query})}"
+        uri = f"ws://incus{path}?{urlencode({**self._project, **query})}"
         try:
             async with unix_connect(
-                str(self._socket), uri, open_timeout=CONNECT_S, close_timeout=1, compression=None
+                str(self._socket), uri, open_timeout=CONNECT_S, ping_timeout=CONNECT_S, compression=None
             ) as connection:
-                yield connection
+                try:
+                    yield connection
+                finally:
+                    connection.transport.abort()  # nothing is owed to the other side: no closing handshake
         except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
             raise Away(f"{path}: {error!r}") from error

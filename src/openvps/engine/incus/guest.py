@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from openvps.engine.incus.client import NOT_FOUND, Client, failure
-from openvps.engine.protocol import EngineError, Missing
+from openvps.engine.protocol import Busy, EngineError, Missing
 
 RUN_S = 5.0
 CHUNK = 32 << 10
@@ -77,7 +77,7 @@ class Guest:
                         task = asyncio.create_task(work)
                         stack.callback(task.cancel)
                 done: dict[str, Any] = await self._client.wait(operation)
-        except TimeoutError as error:
+        except (TimeoutError, Busy) as error:  # by now it has been killed
             raise EngineError(f"{argv[0]} did not end within {RUN_S} s") from error
         return int(done["metadata"]["return"])
 

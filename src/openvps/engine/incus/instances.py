@@ -1,11 +1,12 @@
 """Machines on Incus: one instance each, every verb repeatable.
 
 A verb whose operation outlasts one wait raises Busy and goes on in the engine. The trap of this room: Incus
-keeps a `backup.yaml` beside the customer's files, inside their quota. Once that is used up Incus fails to
-start the instance, and calls a change of config failed that it has in fact made.
+writes beside the customer's files, inside their quota (`backup.yaml`, the folder's owner). Once that is used up
+it fails to start the instance, and says that a change or a stop failed which has in fact happened.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,8 +73,13 @@ class IncusMachines:
             "config": {**words.kept(present["config"]), **words.config_of(spec)},
             "devices": words.devices_of(spec, self._pool),
         }
-        if any(present[key] != value for key, value in wanted.items()):
+        if all(present[key] == value for key, value in wanted.items()):
+            return
+        try:
             await self._update("PUT", name, wanted, headers={"If-Match": etag})
+        except DiskFull:  # it would not even lower the quota to where it was: leave that to a later time
+            wanted["devices"]["root"] = present["devices"]["root"]
+            await self._update("PUT", name, wanted)
 
     async def mark(self, name: str, key: str, value: str) -> None:
         """Keep one of our own notes on the machine."""
@@ -93,7 +99,12 @@ class IncusMachines:
 
     async def kill(self, name: str) -> None:
         """Cut the power; stopped already is success."""
-        await self._set_state(name, "stop", unless="already stopped", force=True)
+        try:
+            await self._set_state(name, "stop", unless="already stopped", force=True)
+        except DiskFull:
+            machine = await self.look(name)
+            if machine and machine.status == "running":
+                raise
 
     async def delete(self, name: str) -> None:
         """Remove the stopped machine with its disk and snapshots; absent already is success."""
@@ -158,7 +169,8 @@ class IncusMachines:
                     continue
             raise DiskFull(f"{name} has filled its disk and the room given to start it")
         finally:
-            await self._resize(name, devices["root"], f"{size_gb}GB")
+            with contextlib.suppress(DiskFull):  # the next configure or start tries again
+                await self._resize(name, devices["root"], f"{size_gb}GB")
 
     async def _resize(self, name: str, root: Mapping[str, str], size: str) -> None:
         await self._update("PATCH", name, {"devices": {"root": {**root, "size": size}}})

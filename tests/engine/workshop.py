@@ -1,0 +1,94 @@
+"""Makes machines for tests of the engine, and waits as converge would."""
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Any, TypeVar
+
+from openvps.engine.protocol import Busy, Engine, Machine, MachineSpec
+
+T = TypeVar("T")
+
+# Processes of pytest-xdist share the daemon, so each has its own numbers.
+NUMBERS = count(10 + 30 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+
+
+@dataclass
+class Workshop:
+    """Makes machines for a test, waits for them, and clears them away."""
+
+    engine: Engine
+    image: str
+    made: list[str] = field(default_factory=list[str])
+
+    def a_spec(self, **changes: Any) -> MachineSpec:
+        """Return a small machine's spec with a name, addresses and NIC of its own."""
+        number = next(NUMBERS)
+        spec = MachineSpec(
+            name=f"eng{number}",
+            image=self.image,
+            vcpus=1,
+            memory_mib=128,
+            storage_gb=1,
+            hostname=f"eng{number}",
+            addresses=(f"10.79.0.{number}", f"fd79::{number}"),
+            nic=f"eng{number}",
+        )
+        self.made.append(spec.name)
+        return replace(spec, **changes)
+
+    async def a_machine(self, **changes: Any) -> MachineSpec:
+        """Make a machine and return its spec, once it runs."""
+        spec = self.a_spec(**changes)
+        await until(lambda: self.engine.create(spec))
+        return spec
+
+    async def until_status(self, name: str, status: str, timeout_s: float = 20) -> Machine:
+        """Look until the machine has `status`."""
+
+        async def looked() -> Machine | None:
+            machine = await self.engine.look(name)
+            return machine if machine and machine.status == status else None
+
+        machine = await until_true(looked, timeout_s)
+        assert machine
+        return machine
+
+    async def clear(self) -> None:
+        """Remove what was made."""
+        for name in self.made:
+            if await until(lambda name=name: self.engine.look(name)) is not None:
+                await until(lambda name=name: self.engine.kill(name))
+                await until(lambda name=name: self.engine.delete(name))
+
+
+async def until(work: Callable[[], Awaitable[T]], timeout_s: float = 60) -> T:
+    """Do `work` again while the engine is busy, as converge does."""
+    end = time.monotonic() + timeout_s
+    while True:
+        try:
+            return await work()
+        except Busy:
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def until_true(look: Callable[[], Awaitable[T | None]], timeout_s: float = 20) -> T:
+    """Look again until there is something to see."""
+    end = time.monotonic() + timeout_s
+    while not (seen := await until(look)):
+        assert time.monotonic() < end, f"not seen within {timeout_s} s"
+        await asyncio.sleep(0.05)
+    return seen
+
+
+async def on_host(*argv: str) -> str:
+    """Run a program on this host and return what it printed."""
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await process.communicate()
+    assert process.returncode == 0, f"{argv} ended with {process.returncode}"
+    return printed.decode()
