@@ -30,6 +30,7 @@ logger = log.get(__name__)
 CONCURRENCY = 32  # coroutines that mostly wait for the engine
 SWEEP_S = 5.0
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
+POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
 RECONNECT_S = (0.5, 1, 2, 5, 10)  # the event stream's back-off
 
 
@@ -87,6 +88,7 @@ async def _work(app: App, context: Context) -> None:
             install_signal_handlers=False,
             update_heartbeat_interval=HEARTBEAT_S,
             stalled_worker_timeout=STALLED_S,
+            fetch_job_polling_interval=POLL_S,
             shutdown_graceful_timeout=8,
             delete_jobs="always",
         )
@@ -124,7 +126,7 @@ async def _take_turn(database: Database, name: str, interval_s: float) -> bool:
         index_elements=["name"], set_={"taken_at": func.now()}, where=turn.c.taken_at < since
     )
     async with database.begin() as conn:
-        return (await conn.execute(take)).rowcount == 1
+        return (await conn.execute(take.returning(turn.c.name))).scalar_one_or_none() is not None
 
 
 async def _sweep(app: App, context: Context) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection, Record
@@ -89,7 +89,7 @@ async def candidates(conn: Connection, location_id: int, plan: Record) -> list[R
             .where(
                 cell.c.location_id == location_id,
                 plan.vcpus <= cell.c.largest_vcpus,
-                (plan.kind == "container") | cell.c.offers_vm,
+                or_(plan.kind == "container", cell.c.offers_vm),
             )
             .order_by((cell.c.room_memory_mib - cell.c.used_memory_mib).desc(), cell.c.id)
         )
