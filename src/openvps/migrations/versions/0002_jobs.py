@@ -26,8 +26,8 @@ END $$
 """
 
 
-# A job that waits for its lock is found by a worker at its next poll only. A customer's next wish often comes while the
-# last one's job is finishing: so whoever gives a lock back tells the workers that somebody waits for it.
+# A job that waits for its lock is found by a worker at its next poll only. A customer's next wish often comes while
+# the last one's job is finishing: so whoever gives a lock back tells the workers that somebody waits for it.
 WAKE = """
 CREATE FUNCTION openvps_wake_next() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
