@@ -75,4 +75,23 @@ MASKED = {
     "e2scrub_all.timer": "as e2scrub_reap",
     "fstrim.timer": "as e2scrub_reap",
     "getty@tty1.service": "the console is console-getty's",
+    "cloud-init-hotplugd.socket": "there are no devices of its own",
+    "dev-mqueue.mount": "a view of message queues, which work without it",
+    "systemd-ask-password-console.path": "there are no disks to unlock",
+    "systemd-ask-password-wall.path": "as ask-password-console",
+    "systemd-tmpfiles-setup-dev.service": "the host made /dev",
+    "systemd-update-utmp-runlevel.service": "nobody asks for a run level",
+}
+
+ON_DEMAND = {  # started by their sockets or bus names when somebody asks, not at boot
+    "multi-user.target": ("dbus.service", "systemd-logind.service"),
+}
+
+GENERATORS = {
+    "cloud-init-generator": "cloud-init.target is enabled for good; its services look for user_data",
+    "systemd-cryptsetup-generator": "there are no disks to unlock",
+    "systemd-gpt-auto-generator": "there are no partitions",
+    "systemd-hibernate-resume-generator": "a container can't hibernate",
+    "systemd-integritysetup-generator": "as gpt-auto",
+    "systemd-veritysetup-generator": "as gpt-auto",
 }

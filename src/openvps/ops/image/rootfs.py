@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from openvps.ops.image.recipes import MASKED, Recipe
+from openvps.ops.image.recipes import GENERATORS, MASKED, ON_DEMAND, Recipe
 from openvps.ops.image.sources import Source
 
 _OVERLAY = Path(__file__).parent / "overlay"
@@ -84,7 +84,11 @@ def _units(root: Path) -> None:
     for unit, by in _WANTED.items():
         _link(etc / f"{by}.wants" / unit, f"{_TARGET}/{unit}")
     _link(etc / "default.target", f"{_TARGET}/multi-user.target")
-    _link(root / "etc/systemd/system-generators/cloud-init-generator", "/dev/null")
+    for by, units in ON_DEMAND.items():
+        for unit in units:
+            _link(etc / f"{by}.wants" / unit, "/dev/null")
+    for generator in GENERATORS:
+        _link(root / "etc/systemd/system-generators" / generator, "/dev/null")
 
 
 def _updated(root: Path) -> None:
