@@ -30,7 +30,7 @@ TEXTS = {
     "rootfs/etc/group": "root:x:0:\n",
 }
 FOLDERS = ("bin", "sbin", "etc", "dev", "proc", "sys", "tmp", "root", "run", "var")
-PROGRAMS = [
+PROGRAMS = (
     "sh",
     "cat",
     "dd",
@@ -44,19 +44,8 @@ PROGRAMS = [
     "nproc",
     "ping",
     "poweroff",
-    "ps",
-    "reboot",
-    "seq",
-    "sleep",
-    "sync",
-    "tail",
-    "test",
-    "touch",
-    "tr",
-    "true",
-    "wc",
-    "yes",
-]
+)
+PROGRAMS_TOO = ("ps", "reboot", "rm", "seq", "sleep", "sync", "tail", "test", "touch", "tr", "true", "wc", "yes")
 
 
 def build_tiny_image(file: Path, note: str = "") -> None:
@@ -72,7 +61,7 @@ def build_tiny_image(file: Path, note: str = "") -> None:
         for name, text in {**TEXTS, "rootfs/etc/note": note}.items():
             _add(tar, name, text.encode(), 0o644)
         _add(tar, "rootfs/bin/busybox", Path(busybox).read_bytes(), 0o755)
-        for name in ("sbin/init", *(f"bin/{program}" for program in PROGRAMS)):
+        for name in ("sbin/init", *(f"bin/{program}" for program in PROGRAMS + PROGRAMS_TOO)):
             entry = tarfile.TarInfo(f"rootfs/{name}")
             entry.type, entry.linkname = tarfile.SYMTYPE, "/bin/busybox"
             tar.addfile(entry)

@@ -30,13 +30,15 @@ BUSY_TEXTS = (
     "context canceled",
     "database is locked",
 )
+# The second is how LXC says that it can't write in the instance's folder.
+FULL_TEXTS = ("disk quota exceeded", "saving config file for the container failed")
 MISSING_TEXTS = ("image not provided",)  # what an unknown fingerprint comes to
 
 
 def failure(code: int, text: str) -> EngineError:
     """Return the error that Incus's answer means."""
     low = text.lower()
-    if "disk quota exceeded" in low or ("no space left" in low and "backup.yaml" in low):
+    if any(word in low for word in FULL_TEXTS):
         return DiskFull(text)
     if code == PRECONDITION_FAILED or any(word in low for word in BUSY_TEXTS):
         return Busy(text)

@@ -74,6 +74,11 @@ def size_bytes(text: str) -> int:
     return int(match[1]) * UNITS.get(match[2] or "B", 0) if match else 0
 
 
+def plan_gb(root: Mapping[str, str]) -> int:
+    """Return the plan's whole GB of a root disk; bytes above them are room given to start it full."""
+    return size_bytes(root.get("size", "")) // GB
+
+
 def ended_unnoted(instance: Mapping[str, Any]) -> bool:
     """Whether an instance is down while Incus's own note still says it runs."""
     return instance["status"] == "Stopped" and instance["config"].get(POWER) == "RUNNING"

@@ -15,9 +15,11 @@ from openvps.engine.incus.client import SUCCESS, Client
 from openvps.engine.incus.guest import Guest
 from openvps.engine.protocol import Busy, DiskFull, EngineError, Machine, MachineSpec, Missing
 
-# Room above a full quota for the moment of a start. The first is enough unless the customer wrote into it at
-# the last start; the last bounds what a customer can gain that way.
-SPARE_BYTES = (32 << 20, 128 << 20, 512 << 20)
+# Room given above a full quota when such a machine is started. It stays: btrfs refuses to change a limit, up or
+# down, once less than a block is left below it, so taking the room back could lock the machine for good. What a
+# customer can gain is bounded by SPARE_MOST over the machine's life.
+SPARE_STEP, SPARE_MOST = 16 << 20, 512 << 20
+SPARE_STEPS_A_START = 3
 
 EXISTS_TEXTS = ("already exists", "UNIQUE constraint failed: instances")
 SETTLE_S, SETTLE_LOOKS = 0.1, 5  # how long a machine's end may take to be recorded
@@ -73,20 +75,18 @@ class IncusMachines:
             "config": {**words.kept(present["config"]), **words.config_of(spec)},
             "devices": words.devices_of(spec, self._pool),
         }
-        if all(present[key] == value for key, value in wanted.items()):
-            return
-        try:
+        root, old_root = wanted["devices"]["root"], present["devices"].get("root", {})
+        if words.plan_gb(old_root) == spec.storage_gb:
+            root["size"] = old_root["size"]  # with the room it was given
+        if any(present[key] != value for key, value in wanted.items()):
             await self._update("PUT", name, wanted, headers={"If-Match": etag})
-        except DiskFull:  # it would not even lower the quota to where it was: leave that to a later time
-            wanted["devices"]["root"] = present["devices"]["root"]
-            await self._update("PUT", name, wanted)
 
     async def mark(self, name: str, key: str, value: str) -> None:
         """Keep one of our own notes on the machine."""
         await self._update("PATCH", name, {"config": {words.OURS + key: value}})
 
     async def start(self, name: str) -> None:
-        """Start it; running already is success. A full disk is given room for the moment."""
+        """Start it; running already is success. A full disk is given a little room."""
         try:
             await self._set_state(name, "start", unless="already running")
         except DiskFull:
@@ -157,23 +157,17 @@ class IncusMachines:
                     raise
 
     async def _start_full(self, name: str) -> None:
-        devices = (await self._client.get(_path(name)))["devices"]
-        # Whole GB are the plan's; bytes above them are room left from a start that was cut short.
-        size_gb = words.size_bytes(devices["root"]["size"]) // words.GB
-        try:
-            for spare in SPARE_BYTES:
-                await self._resize(name, devices["root"], f"{size_gb * words.GB + spare}B")
-                try:
-                    return await self._set_state(name, "start", unless="already running")
-                except DiskFull:
-                    continue
-            raise DiskFull(f"{name} has filled its disk and the room given to start it")
-        finally:
-            with contextlib.suppress(DiskFull):  # the next configure or start tries again
-                await self._resize(name, devices["root"], f"{size_gb}GB")
-
-    async def _resize(self, name: str, root: Mapping[str, str], size: str) -> None:
-        await self._update("PATCH", name, {"devices": {"root": {**root, "size": size}}})
+        root = (await self._client.get(_path(name)))["devices"]["root"]
+        most = words.plan_gb(root) * words.GB + SPARE_MOST
+        size = words.size_bytes(root["size"])
+        for _ in range(SPARE_STEPS_A_START):
+            size += SPARE_STEP
+            if size > most:
+                break
+            await self._update("PATCH", name, {"devices": {"root": {**root, "size": f"{size}B"}}})
+            with contextlib.suppress(DiskFull):
+                return await self._set_state(name, "start", unless="already running")
+        raise DiskFull(f"{name} has filled its disk, and the room given to start it")
 
 
 def _path(name: str) -> str:
