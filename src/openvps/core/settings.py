@@ -28,7 +28,9 @@ class Settings(BaseSettings):
         None,
         description="postgresql://… of your own PostgreSQL 14 or newer; unset: an embedded one in the data folder",
     )
-    listen: str = Field("127.0.0.1:8080", description="host:port of the API")
+    listen: str = Field(
+        "127.0.0.1:8080", pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$", description="host:port of the API"
+    )
     tls_certificate: Path | None = Field(None, description="PEM chain; needed to listen beyond loopback")
     tls_key: Path | None = Field(None, description="PEM key of the certificate")
     trusted_proxies: Texts = Field(
