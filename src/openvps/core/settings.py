@@ -23,100 +23,112 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OPENVPS_", extra="ignore", frozen=True)
 
     # where things are
-    data_dir: Path = Field(Path("/var/lib/openvps"), description="everything OpenVPS keeps on this machine")
+    data_dir: Path = Field(default=Path("/var/lib/openvps"), description="everything OpenVPS keeps on this machine")
     database_url: str | None = Field(
-        None,
+        default=None,
         description="postgresql://… of your own PostgreSQL 14 or newer; unset: an embedded one in the data folder",
     )
     listen: str = Field(
-        "127.0.0.1:8080", pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$", description="host:port of the API"
+        default="127.0.0.1:8080",
+        pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$",
+        description="host:port of the API",
     )
-    tls_certificate: Path | None = Field(None, description="PEM chain; needed to listen beyond loopback")
-    tls_key: Path | None = Field(None, description="PEM key of the certificate")
+    tls_certificate: Path | None = Field(default=None, description="PEM chain; needed to listen beyond loopback")
+    tls_key: Path | None = Field(default=None, description="PEM key of the certificate")
     trusted_proxies: Texts = Field(
-        [], description="addresses whose X-Forwarded-For is believed; they end TLS in front of the API"
+        default=[], description="addresses whose X-Forwarded-For is believed; they end TLS in front of the API"
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="least level logged")
 
     # the engine
     incus_socket: Path | None = Field(
-        None, description="an Incus daemon's socket; unset: the system's, or our own under the data folder"
+        default=None, description="an Incus daemon's socket; unset: the system's, or our own under the data folder"
     )
     project: str = Field(
-        "openvps",
+        default="openvps",
         pattern=r"^[a-z][a-z0-9-]{0,30}$",
         description="Incus project, and name of the storage pool",
     )
     storage_driver: Literal["btrfs", "dir", "zfs", "lvm"] = Field(
-        "btrfs", description="driver of a new storage pool; dir enforces no disk size"
+        default="btrfs", description="driver of a new storage pool; dir enforces no disk size"
     )
     storage_source: str | None = Field(
-        None, description="a disk for the new pool, or the name of an existing pool; unset: a loop file"
+        default=None, description="a disk for the new pool, or the name of an existing pool; unset: a loop file"
     )
     storage_size_gb: int | None = Field(
-        None, ge=5, description="size of the loop file; unset: four fifths of the free disk"
+        default=None, ge=5, description="size of the loop file; unset: four fifths of the free disk"
     )
 
     # the network
     network_mode: Literal["nat", "routed"] = Field(
-        "nat", description="nat: private addresses behind this host; routed: your own public blocks"
+        default="nat", description="nat: private addresses behind this host; routed: your own public blocks"
     )
-    ipv4_pool: IPv4Network = Field(IPv4Network("10.77.0.0/22"), description="addresses for servers, /16 or smaller")
+    ipv4_pool: IPv4Network = Field(
+        default=IPv4Network("10.77.0.0/22"), description="addresses for servers, /16 or smaller"
+    )
     ipv6_pool: IPv6Network | None = Field(
-        None, description="a /64 or larger for servers; unset: a private one in nat mode, none in routed mode"
+        default=None, description="a /64 or larger for servers; unset: a private one in nat mode, none in routed mode"
     )
-    ipv4_gateway: str | None = Field(None, description="routed: the block's router, if not the host's own")
-    ipv6_gateway: str | None = Field(None, description="routed: the IPv6 block's router, if not the host's own")
-    reserved_addresses: Texts = Field([], description="addresses and ranges (CIDR) never given to servers")
+    ipv4_gateway: str | None = Field(default=None, description="routed: the block's router, if not the host's own")
+    ipv6_gateway: str | None = Field(
+        default=None, description="routed: the IPv6 block's router, if not the host's own"
+    )
+    reserved_addresses: Texts = Field(default=[], description="addresses and ranges (CIDR) never given to servers")
     network_parent: str | None = Field(
-        None, description="routed: the uplink on which the host answers for the servers' addresses"
+        default=None, description="routed: the uplink on which the host answers for the servers' addresses"
     )
     nic_prefix: str = Field(
-        "vps",
+        default="vps",
         pattern=r"^[a-z]{2,4}$",
         description="servers' interfaces on the host are named so, with the id",
     )
-    nameservers: Texts = Field([], description="resolvers for servers; unset: those of this host")
+    nameservers: Texts = Field(default=[], description="resolvers for servers; unset: those of this host")
     allowed_private: Texts = Field(
-        [], description="private ranges (CIDR) that servers may reach; all others are dropped"
+        default=[], description="private ranges (CIDR) that servers may reach; all others are dropped"
     )
     block_smtp: bool = Field(default=True, description="drop outgoing SMTP (TCP port 25)")
-    address_rest_s: int = Field(3600, ge=0, description="seconds before a freed address is given out again")
+    address_rest_s: int = Field(default=3600, ge=0, description="seconds before a freed address is given out again")
 
     # the first location
-    location_code: str = Field("us-west", pattern=r"^[a-z0-9-]{1,32}$", description="code of the first location")
-    location_name: str = Field("US West", description="its name")
-    country_name: str = Field("United States", description="its country")
-    country_code: str = Field("US", pattern=r"^[A-Z]{2}$", description="its country, ISO 3166-1")
+    location_code: str = Field(
+        default="us-west", pattern=r"^[a-z0-9-]{1,32}$", description="code of the first location"
+    )
+    location_name: str = Field(default="US West", description="its name")
+    country_name: str = Field(default="United States", description="its country")
+    country_code: str = Field(default="US", pattern=r"^[A-Z]{2}$", description="its country, ISO 3166-1")
     ubuntu_mirror: str | None = Field(
-        None,
+        default=None,
         description="an Ubuntu archive to build Ubuntu images from; unset on Ubuntu hosts: the host's own",
     )
     debian_mirror: str | None = Field(
-        None,
+        default=None,
         description="a Debian archive to build Debian images from; unset on Debian hosts: the host's own",
     )
 
     # capacity of a cell
-    cpu_overcommit: float = Field(8.0, gt=0, description="plan vCPUs given out for each one of the host's")
-    memory_overcommit: float = Field(1.0, gt=0, description="plan memory given out for each MiB of the host's")
-    disk_overcommit: float = Field(4.0, gt=0, description="plan storage given out for each GB of the pool")
-    reserve_memory_mib: int = Field(1024, ge=0, description="memory kept for the host itself")
-    reserve_disk_gb: int = Field(2, ge=0, description="storage of the pool kept free")
+    cpu_overcommit: float = Field(default=8.0, gt=0, description="plan vCPUs given out for each one of the host's")
+    memory_overcommit: float = Field(
+        default=1.0, gt=0, description="plan memory given out for each MiB of the host's"
+    )
+    disk_overcommit: float = Field(default=4.0, gt=0, description="plan storage given out for each GB of the pool")
+    reserve_memory_mib: int = Field(default=1024, ge=0, description="memory kept for the host itself")
+    reserve_disk_gb: int = Field(default=2, ge=0, description="storage of the pool kept free")
 
     # what servers cost and may
-    currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="the one currency, ISO 4217")
-    initial_credit: int = Field(100, ge=0, description="credit of the first account, in whole currency units")
-    hold_hours: int = Field(24, ge=1, description="hours of a plan's price held when a server is created")
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="the one currency, ISO 4217")
+    initial_credit: int = Field(default=100, ge=0, description="credit of the first account, in whole currency units")
+    hold_hours: int = Field(default=24, ge=1, description="hours of a plan's price held when a server is created")
     container_plans: Literal["operators", "everyone"] = Field(
-        "operators",
+        default="operators",
         description="who may create servers that share the host's kernel (read the security notes)",
     )
-    max_servers: int = Field(100, ge=0, description="servers an account may have, unless its own quota says")
+    max_servers: int = Field(default=100, ge=0, description="servers an account may have, unless its own quota says")
 
     # times
-    stop_grace_s: int = Field(30, ge=1, le=600, description="seconds a server has to shut down before it is cut")
-    sample_interval_s: int = Field(30, ge=5, description="seconds between looks at a cell: usage and drift")
+    stop_grace_s: int = Field(
+        default=30, ge=1, le=600, description="seconds a server has to shut down before it is cut"
+    )
+    sample_interval_s: int = Field(default=30, ge=5, description="seconds between looks at a cell: usage and drift")
 
     @field_validator("trusted_proxies", "reserved_addresses", "nameservers", "allowed_private", mode="before")
     @classmethod

@@ -1,0 +1,78 @@
+"""What every test may have: a database of its own, and the API in this process."""
+
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
+from itertools import count
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+
+from factories import World
+from openvps import migrations
+from openvps.app import create_app
+from openvps.core import settings
+from openvps.core.db import Database
+from throwaway_postgres import throwaway_postgres
+
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def template_url() -> Iterator[str]:
+    """Return the URL of a migrated database that others are copied from."""
+    with tempfile.TemporaryDirectory(prefix="openvps-tests-") as folder:
+        Path(folder).chmod(0o755)
+        with throwaway_postgres(Path(folder) / "postgres") as url:
+            with psycopg.connect(url, autocommit=True) as conn:
+                conn.execute("CREATE DATABASE template")
+            template = url.replace("/postgres?", "/template?")
+            migrations.upgrade(template)
+            yield template
+
+
+@pytest.fixture
+def database_url(template_url: str) -> Iterator[str]:
+    """Return the URL of a fresh, migrated database."""
+    name = f"test_{next(NUMBERS)}"
+    admin = template_url.replace("/template?", "/postgres?")
+    with psycopg.connect(admin, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template".encode())
+        yield template_url.replace("/template?", f"/{name}?")
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncGenerator[Database]:
+    database = Database(database_url, pool_size=10)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def config(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Settings]:
+    """Return the settings of an installation on this test's database."""
+    monkeypatch.setenv("OPENVPS_DATABASE_URL", database_url)
+    monkeypatch.setenv("OPENVPS_CONTAINER_PLANS", "everyone")
+    monkeypatch.setenv("OPENVPS_CONFIG", "/nonexistent")
+    settings.load.cache_clear()
+    yield settings.load()
+    settings.load.cache_clear()
+
+
+@pytest.fixture
+async def world(database: Database, config: settings.Settings) -> AsyncGenerator[World]:
+    """Return an installation with one cell that has room, and the API to talk to; no worker runs."""
+    app = create_app()
+    async with app.router.lifespan_context(app):
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://api.test/api/v1") as http:
+            world = World(database, config, http, app)
+            await world.prepare()
+            yield world
