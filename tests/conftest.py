@@ -1,5 +1,7 @@
-"""What every test may have: a database of its own, and the API in this process."""
+"""What every test may have: a database of its own, the API in this process, and a whole OpenVPS that runs."""
 
+import os
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from itertools import count
@@ -9,6 +11,7 @@ import httpx2
 import psycopg
 import pytest
 
+import lab as whole
 from factories import World
 from openvps import migrations
 from openvps.app import create_app
@@ -19,9 +22,29 @@ from throwaway_postgres import throwaway_postgres
 NUMBERS = count()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder in which pytest's processes leave word of the lab."""
+    if not hasattr(config, "workerinput"):
+        os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-lab-"))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the lab, in pytest's main process only."""
+    if not hasattr(config, "workerinput") and "OPENVPS_TEST_KEEP_LAB" not in os.environ:
+        state = Path(os.environ[whole.STATE])
+        whole.end(state)
+        shutil.rmtree(state)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def lab() -> whole.Lab:
+    """Return the running OpenVPS of the live tests."""
+    return whole.lab()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,146 @@
+"""A whole OpenVPS for the live tests: `openvps up` on an empty folder, as an operator runs it, and purged at the end.
+
+The processes of pytest-xdist share one: the first that needs it starts it under a lock and leaves word in a file;
+pytest's main process ends it.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psycopg
+
+STATE = "OPENVPS_TEST_STATE"  # names the folder where word is left
+START_TIMEOUT_S = 900  # an image is built on the way
+PLANS = {
+    # id: slug, vCPUs, MiB, GB; small enough for many at once
+    100: ("nano", 1, 256, 2),
+    101: ("small", 2, 512, 3),
+}
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Where the running OpenVPS and its engine are."""
+
+    url: str
+    token: str
+    data_dir: str
+    database_url: str
+    socket: str
+    project: str
+    pool: str
+    image: str
+    seconds_to_ready: float
+
+    @property
+    def key(self) -> Path:
+        """The private key of the SSH key that the operator's account has."""
+        return Path(self.data_dir).parent / "id_ed25519"
+
+
+def environment(folder: Path, port: int) -> dict[str, str]:
+    """Return the settings of the tests' OpenVPS, beside a real one on the same machine."""
+    ours = {
+        "CONFIG": "/nonexistent",
+        "DATA_DIR": str(folder / "data"),
+        "LISTEN": f"127.0.0.1:{port}",
+        "PROJECT": "openvps-test",
+        "NIC_PREFIX": "tvp",
+        "IPV4_POOL": "10.91.0.0/22",
+        "STORAGE_SIZE_GB": "25",
+        "DISK_OVERCOMMIT": "40",
+        "MEMORY_OVERCOMMIT": "4",
+        "CPU_OVERCOMMIT": "100",
+        "CONTAINER_PLANS": "everyone",
+        "SAMPLE_INTERVAL_S": "10",
+        "STOP_GRACE_S": "8",
+    }
+    return {**os.environ, "HOME": str(folder), **{f"OPENVPS_{name}": value for name, value in ours.items()}}
+
+
+def lab() -> Lab:
+    """Return the running OpenVPS, starting it if nobody has yet."""
+    state = Path(os.environ[STATE])
+    with (state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (state / "failed").exists():
+            raise RuntimeError((state / "failed").read_text())
+        if not (state / "lab.json").exists():
+            try:
+                made = _start(state)
+            except Exception as error:
+                (state / "failed").write_text(f"openvps up failed in another process: {error}")
+                raise
+            (state / "lab.json").write_text(json.dumps(asdict(made)))
+        return Lab(**json.loads((state / "lab.json").read_text()))
+
+
+def _program() -> str:
+    return str(Path(sys.executable).parent / "openvps")
+
+
+def _start(state: Path) -> Lab:
+    folder = Path(tempfile.mkdtemp(prefix="openvps-test-", dir="/var/lib"))
+    folder.chmod(0o755)
+    (state / "folder").write_text(str(folder))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = environment(folder, port)
+    (state / "env.json").write_text(json.dumps({key: env[key] for key in env if key.startswith("OPENVPS_")}))
+    key = folder / "id_ed25519"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    (folder / ".ssh").mkdir()
+    shutil.copy(f"{key}.pub", folder / ".ssh" / "id_ed25519.pub")
+    log = folder / "up.log"
+    began = time.monotonic()
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [_program(), "up"], env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+    (state / "pid").write_text(str(process.pid))
+    while not (token := re.search(r"\bvps_[0-9A-Za-z]{38}\b", text := log.read_text())):
+        if process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
+            raise RuntimeError(f"openvps up didn't get ready:\n{text[-4000:]}")
+        time.sleep(0.2)
+    seconds = time.monotonic() - began
+    database_url = f"postgresql://openvps@/openvps?host={folder}/data/postgres/run"
+    with psycopg.connect(database_url) as conn:
+        for number, (slug, vcpus, memory, storage) in PLANS.items():
+            conn.execute(
+                "INSERT INTO plan (id, name, slug, kind, vcpus, memory_mib, storage_gb, bandwidth_gb,"
+                " price_monthly_micro) VALUES (%s, %s, %s, 'container', %s, %s, %s, 100, 1000000)",
+                (number, slug, slug, vcpus, memory, storage),
+            )
+        conn.execute(
+            "INSERT INTO ledger_entry (account_id, amount_micro, kind, reference) VALUES (1, %s, 'credit', 't')",
+            (10**12,),
+        )
+        row = conn.execute(
+            "SELECT socket, project, pool, fingerprint FROM cell JOIN image ON image.cell_id = cell.id"
+        ).fetchone()
+    assert row is not None
+    url = f"http://127.0.0.1:{port}/api/v1"
+    daemon, project, pool, image = row
+    return Lab(url, token.group(), env["OPENVPS_DATA_DIR"], database_url, daemon, project, pool, image, seconds)
+
+
+def end(state: Path) -> None:
+    """Stop and purge what was started, and check that `up` ended as it should."""
+    if not (state / "folder").exists():
+        return
+    folder = Path((state / "folder").read_text())
+    if (state / "env.json").exists():
+        env = {**os.environ, **json.loads((state / "env.json").read_text())}
+        subprocess.run([_program(), "down", "--purge", "--yes"], env=env, check=True, stdin=subprocess.DEVNULL)
+    shutil.rmtree(folder)
