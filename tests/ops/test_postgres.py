@@ -1,32 +1,16 @@
 """The embedded PostgreSQL, real: made, stopped, found after a power loss, and closed to others."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Generator
-from pathlib import Path
 
 import psycopg
-import pytest
 
 from openvps.core.settings import Settings
 from openvps.ops import machine, postgres
 from openvps.ops.processes import alive
-
-
-@pytest.fixture
-def settings() -> Generator[Settings]:
-    folder = Path(tempfile.mkdtemp(prefix="openvps-"))  # pytest's own folders are closed to service users
-    made = Settings(data_dir=folder / "data")
-    folder.chmod(0o755)
-    machine.ensure_users()
-    machine.ensure_folders(made)
-    yield made
-    shutil.rmtree(folder)
 
 
 def connects(settings: Settings, role: str, user: str) -> bool:

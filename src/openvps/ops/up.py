@@ -1,0 +1,208 @@
+"""`openvps up`: prepare the machine, step by step, then run api, worker and database until told to end.
+
+Every step looks first and may be repeated, so the second start does what the first one left, and nothing twice.
+Servers and the engine's daemon are no children of ours: they go on when we end.
+"""
+
+import asyncio
+import os
+import pwd
+import shutil
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+from openvps import migrations
+from openvps.core import settings
+from openvps.core.db import Database
+from openvps.core.settings import Settings
+from openvps.engine.incus import open_engine
+from openvps.ops import hostnet, images, incus_daemon, incus_project, lock, machine, postgres, restart
+from openvps.ops.incus_rest import IncusFailed
+from openvps.ops.machine import NotReady
+from openvps.ops.processes import Child, Program
+from openvps.ops.run import ProgramFailed
+from openvps.ops.seed import CellSeed, Seeded, seed
+from openvps.ops.steps import Steps
+from openvps.ops.supervisor import Interrupts, Supervisor
+
+READY_S = 30
+PRIVILEGED_PORTS = 1024
+
+
+def main() -> int:
+    """Prepare, run, and end cleanly; returns the exit code."""
+    config = settings.load()
+    steps = Steps()
+    interrupts = Interrupts()
+    supervisor = Supervisor(steps.say)
+    try:
+        machine.require_root()
+        with lock.held(config):
+            try:
+                _require_port(config)
+                _tell(steps, config, _start(config, steps, supervisor))
+                supervisor.watch()
+            finally:
+                supervisor.stop(hard=interrupts.impatient)
+    except KeyboardInterrupt:
+        steps.say("OpenVPS has ended; servers keep running (openvps down stops them)")
+        return 0
+    except (NotReady, ProgramFailed, IncusFailed) as error:
+        steps.say(f"openvps: {error}")
+        return 1
+    return 0
+
+
+def environment(config: Settings, **changed: str) -> dict[str, str]:
+    """Return the settings as variables for our processes, who can't read the operator's file."""
+    found = {"OPENVPS_CONFIG": "/dev/null", "OPENVPS_DATA_DIR": str(config.data_dir.resolve())}
+    for name in config.model_fields_set - {"data_dir"}:
+        value: object = getattr(config, name)
+        if value is not None:
+            words = cast("list[str]", value) if isinstance(value, list) else [str(value)]
+            found[f"OPENVPS_{name.upper()}"] = ",".join(words)
+    return found | changed
+
+
+def public_keys() -> dict[str, str]:
+    """Return the SSH public keys of who started us, by file name; under sudo, of who called it."""
+    home = Path(pwd.getpwnam(os.environ.get("SUDO_USER", "root")).pw_dir)
+    return {file.stem: file.read_text().strip() for file in sorted((home / ".ssh").glob("*.pub"))}
+
+
+def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
+    """Do every step; returns what to tell the operator."""
+    with steps.step("machine") as notes:
+        machine.ensure_users()
+        machine.ensure_folders(config)
+        notes += [f"not raised: {limit}" for limit in machine.ensure_kernel_limits()]
+        if machine.ensure_subids():
+            notes.append("gave root subordinate ids in /etc/subuid and /etc/subgid")
+    with steps.step("database") as notes:
+        if config.database_url is None:
+            supervisor.add(postgres.start(config))
+            notes.append(f"embedded PostgreSQL {postgres.MAJOR}")
+        migrations.upgrade(config.conninfo("owner"))
+        if config.database_url is None:
+            postgres.grant(config)
+    with steps.step("engine") as notes:
+        daemon = incus_daemon.ensure(config)
+        pool = incus_project.ensure(daemon.socket, config)
+        notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
+    with steps.step("network") as notes:
+        hostnet.apply(config, config.project)
+        notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
+        restart.start_again(daemon.socket, config)
+    with steps.step("rows"):
+        seeded = asyncio.run(_seed(config, daemon.socket, pool))
+    if seeded.token:
+        steps.say(f"your token, shown once: {seeded.token}")  # now: what follows takes minutes and may be interrupted
+    with steps.step("image", quiet=True):
+        images.ensure(config)
+    with steps.step("api and worker"):
+        for program in (_worker(config, daemon.socket), _api(config)):
+            supervisor.add(Child(program, config.data_dir / "log"))
+        _wait_for_api(config, supervisor.children[-1])
+    return seeded
+
+
+async def _seed(config: Settings, engine_socket: Path, pool: str) -> Seeded:
+    database = Database(config.conninfo("owner"))
+    engine = open_engine(engine_socket, config.project, pool)
+    try:
+        cell = CellSeed(
+            name=config.project,
+            socket=engine_socket,
+            project=config.project,
+            pool=pool,
+            capacity=await engine.capacity(),
+            nameservers=hostnet.nameservers(config),
+        )
+        return await seed(database, config, cell, public_keys())
+    finally:
+        await engine.close()
+        await database.close()
+
+
+def _api(config: Settings) -> Program:
+    """Return the API: no engine, no capability but that for a low port."""
+    changed: dict[str, str] = {}
+    for name, file in (("tls_certificate", config.tls_certificate), ("tls_key", config.tls_key)):
+        if file:
+            changed[f"OPENVPS_{name.upper()}"] = str(_for_api(file, config.data_dir / "tls" / f"{name}.pem"))
+    return Program(
+        name="api",
+        argv=[sys.executable, "-P", "-m", "openvps", "api"],
+        user=machine.API_USER,
+        groups=[machine.GROUP],
+        capabilities=["net_bind_service"] if config.port < PRIVILEGED_PORTS else [],
+        environment=environment(config, **changed),
+        stop_s=15,
+    )
+
+
+def _worker(config: Settings, engine_socket: Path) -> Program:
+    """Return the worker: it may speak to the engine, and flush the host's connection tracking."""
+    return Program(
+        name="worker",
+        argv=[sys.executable, "-P", "-m", "openvps", "worker"],
+        user=machine.WORKER_USER,
+        groups=[machine.GROUP, str(engine_socket.stat().st_gid)],
+        capabilities=["net_admin"],
+        environment=environment(config),
+    )
+
+
+def _for_api(file: Path, copy: Path) -> Path:
+    """Copy a key or certificate to where the API may read it, and nobody else."""
+    copy.unlink(missing_ok=True)
+    copy.touch(mode=0o400)
+    shutil.copyfile(file, copy)
+    shutil.chown(copy, machine.API_USER)
+    return copy
+
+
+def _require_port(config: Settings) -> None:
+    """Raise NotReady unless the API's address can be listened on."""
+    try:
+        found = socket.getaddrinfo(config.host, config.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(*found[:3]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[4])
+    except OSError as error:
+        raise NotReady(
+            f"the API can't listen on {config.listen}: {error.strerror}; end what does, or set OPENVPS_LISTEN"
+        ) from error
+
+
+def _wait_for_api(config: Settings, api: Child) -> None:
+    """Wait until the API takes connections. Raises NotReady with its last words."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104 -- asked about, not bound
+    deadline = time.monotonic() + READY_S
+    while True:
+        try:
+            socket.create_connection((host, config.port), timeout=1).close()
+        except OSError as error:
+            if not api.running or time.monotonic() > deadline:
+                raise NotReady(f"the API doesn't start; {api.log} says:\n{api.last_words()}") from error
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _tell(steps: Steps, config: Settings, seeded: Seeded) -> None:
+    """Say where the API is and how a first server is made."""
+    steps.say(f"\nOpenVPS is ready at {config.base_url}/api/v1/\n")
+    if seeded.token:
+        steps.say(f"token (shown once): {seeded.token}\n")
+    else:
+        steps.say('with your token in the shell (export OPENVPS_TOKEN="..."):')
+    if not public_keys():
+        steps.say(
+            "no SSH key was found in ~/.ssh: make one (ssh-keygen -t ed25519) and add it "
+            f"(POST {config.base_url}/api/v1/ssh-keys/), or use reset-password once the server is active"
+        )
+    steps.say(f"make a server:\n{seeded.curl}\n")

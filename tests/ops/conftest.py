@@ -1,0 +1,24 @@
+"""An installation's settings with a data folder that service users can enter; gone when the test ends."""
+
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from secrets import token_hex
+
+import pytest
+
+from openvps.core.settings import Settings
+from openvps.ops import machine
+
+
+@pytest.fixture
+def settings() -> Generator[Settings]:
+    folder = Path(tempfile.mkdtemp(prefix="openvps-"))  # pytest's own folders are closed to service users
+    folder.chmod(0o755)
+    # A project of its own: a purge takes the project's firewall away, and there may be a real one.
+    made = Settings(data_dir=folder / "data", storage_size_gb=5, project=f"ops-{token_hex(4)}")
+    machine.ensure_users()
+    machine.ensure_folders(made)
+    yield made
+    shutil.rmtree(folder, ignore_errors=True)
