@@ -69,7 +69,8 @@ def environment(config: Settings, **changed: str) -> dict[str, str]:
 
 def public_keys() -> dict[str, str]:
     """Return the SSH public keys of who started us, by file name; under sudo, of who called it."""
-    home = Path(pwd.getpwnam(os.environ.get("SUDO_USER", "root")).pw_dir)
+    caller = os.environ.get("SUDO_USER")
+    home = Path(pwd.getpwnam(caller).pw_dir) if caller else Path.home()
     return {file.stem: file.read_text().strip() for file in sorted((home / ".ssh").glob("*.pub"))}
 
 
@@ -97,9 +98,7 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
         notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
         restart.start_again(daemon.socket, config)
     with steps.step("rows"):
-        seeded = asyncio.run(_seed(config, daemon.socket, pool))
-    if seeded.token:
-        steps.say(f"your token, shown once: {seeded.token}")  # now: what follows takes minutes and may be interrupted
+        seeded = _remembered(config, asyncio.run(_seed(config, daemon.socket, pool)))
     with steps.step("image", quiet=True):
         images.ensure(config)
     with steps.step("api and worker"):
@@ -125,6 +124,23 @@ async def _seed(config: Settings, engine_socket: Path, pool: str) -> Seeded:
     finally:
         await engine.close()
         await database.close()
+
+
+def _untold(config: Settings) -> Path:
+    """Return the file that keeps the first token until it is shown: a start may be interrupted before."""
+    return config.data_dir / "first-token"
+
+
+def _remembered(config: Settings, seeded: Seeded) -> Seeded:
+    """Keep a new token until it is shown, and find one that never was."""
+    file = _untold(config)
+    if seeded.token:
+        file.touch(mode=0o600)
+        file.write_text(seeded.token)
+    elif file.exists():
+        token = file.read_text()
+        return Seeded(token, seeded.curl.replace("$OPENVPS_TOKEN", token))
+    return seeded
 
 
 def _api(config: Settings) -> Program:
@@ -198,6 +214,7 @@ def _tell(steps: Steps, config: Settings, seeded: Seeded) -> None:
     steps.say(f"\nOpenVPS is ready at {config.base_url}/api/v1/\n")
     if seeded.token:
         steps.say(f"token (shown once): {seeded.token}\n")
+        _untold(config).unlink(missing_ok=True)
     else:
         steps.say('with your token in the shell (export OPENVPS_TOKEN="..."):')
     if not public_keys():
