@@ -17,7 +17,10 @@ from openvps import migrations
 from openvps.app import create_app
 from openvps.core import settings
 from openvps.core.db import Database
+from openvps.engine.incus import open_engine
+from openvps.engine.protocol import Engine
 from throwaway_postgres import throwaway_postgres
+from tiny_image import build_tiny_image
 
 NUMBERS = count()
 
@@ -99,3 +102,23 @@ async def world(database: Database, config: settings.Settings) -> AsyncGenerator
             world = World(database, config, http, app)
             await world.prepare()
             yield world
+
+
+@pytest.fixture
+async def engine(lab: whole.Lab) -> AsyncGenerator[Engine]:
+    """Return the lab's real engine."""
+    engine = open_engine(Path(lab.socket), lab.project, lab.pool)
+    yield engine
+    await engine.close()
+
+
+@pytest.fixture(scope="session")
+async def tiny_image(lab: whole.Lab, tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[str]:
+    """Import an image of one program into the lab, one for each process of pytest."""
+    file = tmp_path_factory.mktemp("image") / "tiny.tar"
+    build_tiny_image(file, note=os.environ.get("PYTEST_XDIST_WORKER", ""))
+    engine = open_engine(Path(lab.socket), lab.project, lab.pool)
+    fingerprint = await engine.add_image(file)
+    yield fingerprint
+    await engine.delete_image(fingerprint)
+    await engine.close()

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from conftest import Lab
-from tiny_image import build_tiny_image
 from workshop import Workshop, on_host, until_true
 
+from lab import Lab
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import Away, Engine, Event, Usage
+from tiny_image import build_tiny_image
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
 
@@ -131,7 +131,7 @@ async def test_a_daemon_that_never_answers_is_away_in_time(tmp_path: Path) -> No
 
 async def test_another_projects_machines_are_not_ours(lab: Lab, workshop: Workshop) -> None:
     spec = await workshop.a_machine()
-    other = open_engine(lab.socket, "default", lab.pool)
+    other = open_engine(Path(lab.socket), "default", lab.pool)
     assert await other.look(spec.name) is None
     assert spec.name not in [machine.name for machine in await other.machines()]
     await other.close()

@@ -5,9 +5,9 @@ import errno
 from pathlib import Path
 
 import pytest
-from conftest import Lab
 from workshop import Workshop, on_host, until, until_true
 
+from lab import Lab
 from openvps.engine.protocol import EngineError, Missing
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]

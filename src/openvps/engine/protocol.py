@@ -55,7 +55,7 @@ class MachineSpec:
     authorized_keys: Sequence[str] = ()
     nameservers: Sequence[str] = ()
     user_data: str | None = None
-    marks: Mapping[str, str] = field(default_factory=dict)  # our own notes, e.g. {"reboot": "3"}
+    marks: Mapping[str, str] = field(default_factory=dict[str, str])  # our own notes, e.g. {"reboot": "3"}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ logger = log.get(__name__)
 
 BUSY_S = 0.2  # between looks while the engine works
 AWAY_S = 5.0  # between looks while the engine doesn't answer, or refuses
+PASSWORD_S = 60.0  # a guest that answers neither yes nor no has had its time
 AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 MAX_LINUX_HOSTNAME = 64  # HOST_NAME_MAX
 
@@ -191,6 +192,9 @@ async def ensure_password(at: Sight) -> None:
         return
     if _mark(at.machine, "password_resets") >= at.row.password_resets:
         return
+    since = at.since("server.reset_password")
+    if since is not None and now() - since > timedelta(seconds=PASSWORD_S):
+        raise Refused("server.reset_password", "The server's own system didn't take the new password in time.")
     line = f"root:{at.row.password_hash}\n".encode()
     if await at.engine.run(at.name, ["chpasswd", "--encrypted"], line) != 0:
         raise Refused("server.reset_password", "The server's own system refused the new password.")

@@ -16,6 +16,7 @@ from openvps.engine.protocol import Busy, EngineError, Missing
 
 RUN_S = 5.0
 CHUNK = 32 << 10
+NO_SUCH_PROGRAM = 127  # as shells have it
 
 
 class Guest:
@@ -56,7 +57,10 @@ class Guest:
         return bytes(content[:limit])
 
     async def run(self, name: str, argv: Sequence[str], stdin: bytes) -> int:
-        """Run a program; its input goes through a websocket, so that no list of processes or operations has it."""
+        """Run a program and return its exit code, 127 where there is none such.
+
+        Its input goes through a websocket, so that no list of processes or operations has it.
+        """
         body = {
             "command": list(argv),
             "environment": {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -79,6 +83,10 @@ class Guest:
                 done: dict[str, Any] = await self._client.wait(operation)
         except (TimeoutError, Busy) as error:  # by now it has been killed
             raise EngineError(f"{argv[0]} did not end within {RUN_S} s") from error
+        except EngineError as error:
+            if "Command not" in str(error):  # found, or executable
+                return NO_SUCH_PROGRAM
+            raise
         return int(done["metadata"]["return"])
 
 

@@ -1,0 +1,98 @@
+"""Drives converge as a worker would, and tells whether engine and database agree when it is done."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from factories import ED25519, Client, World
+from lab import Lab
+from openvps.compute.servers.converge import Context, converge, machine_name
+from openvps.compute.systems import queries as systems
+from openvps.core.db import Database
+from openvps.engine.faulty import Faulty
+
+PATIENCE_S = 60.0
+
+
+@dataclass
+class Stage:
+    """One customer, one faulty engine; ids of its own, since the engine is shared."""
+
+    world: World
+    engine: Faulty
+    image: str
+    lab: Lab
+    first_id: int
+    customer: Client = field(init=False)
+    made: list[int] = field(default_factory=list[int])
+
+    async def prepare(self) -> None:
+        await self.world.sql(f"ALTER TABLE server ALTER COLUMN id RESTART WITH {self.first_id}")
+        await self.world.sql("UPDATE plan SET memory_mib = 128, storage_gb = 1, vcpus = 1")
+        async with self.world.database.begin() as conn:
+            await systems.add_image(conn, cell_id=self.world.cell_id, system_id=3, fingerprint=self.image)
+        self.customer = await self.world.a_client()
+        await self.customer("POST", "/ssh-keys/", {"name": "key", "public_key": ED25519})
+
+    def context(self, database: Database | None = None) -> Context:
+        return Context(database or self.world.database, self.world.config, {self.world.cell_id: self.engine})
+
+    async def create(self) -> int:
+        number = await self.world.a_server(self.customer, status="provisioning")
+        self.made.append(number)
+        return number
+
+    async def a_server(self, status: str) -> int:
+        """Return a real server that has settled in `status`."""
+        number = await self.create()
+        await self.settle(number)
+        if status == "stopped":
+            await self.customer("POST", f"/servers/{number}/stop/")
+            await self.settle(number)
+        assert await self.status(number) == status
+        return number
+
+    async def settle(self, number: int) -> None:
+        """Have converge look, as the sweep would but without its pauses, until nothing is due."""
+        began = time.monotonic()
+        while await self.due(number):
+            assert time.monotonic() - began < PATIENCE_S, await self.told(number)
+            await converge(self.context(), number, patience_s=1)
+            await asyncio.sleep(0.05)
+
+    async def due(self, number: int) -> bool:
+        return bool(await self.world.sql("SELECT 1 FROM server WHERE id = :id AND look_at IS NOT NULL", id=number))
+
+    async def told(self, number: int) -> str:
+        return str(await self.world.sql("SELECT status, wanted, error FROM server WHERE id = :id", id=number))
+
+    async def status(self, number: int) -> str | None:
+        answer = await self.customer("GET", f"/servers/{number}/")
+        return answer.json()["status"] if answer.status_code == 200 else None
+
+    async def agree(self, number: int, status: str) -> None:
+        """Check that the server is `status` in every respect, and that nothing is left half done."""
+        assert await self.status(number) == status, await self.told(number)
+        machine = await self.engine.engine.look(machine_name(number))
+        assert machine is not None
+        assert machine.status == {"active": "running"}.get(status, "stopped")
+        assert await self.world.sql("SELECT kind FROM action WHERE finished_at IS NULL") == []
+        held = await self.world.sql("SELECT count(*) FROM address WHERE server_id = :id", id=number)
+        assert held == [(2,)]
+
+    async def nothing_left(self, number: int) -> None:
+        """Check that neither engine nor database knows anything of a deleted server."""
+        assert await self.engine.engine.look(machine_name(number)) is None
+        for table in ("server", "usage"):
+            key = "id" if table == "server" else "server_id"
+            assert await self.world.sql(f"SELECT 1 FROM {table} WHERE {key} = :id", id=number) == []
+        assert await self.world.sql("SELECT 1 FROM address WHERE server_id IS NOT NULL") == []
+        assert await self.world.sql("SELECT 1 FROM ledger_hold") == []
+        assert await self.world.sql("SELECT used_vcpus, used_memory_mib, used_storage_gb FROM cell") == [(0, 0, 0)]
+        assert await self.world.sql("SELECT kind FROM action WHERE finished_at IS NULL") == []
+
+    async def clear(self) -> None:
+        for number in self.made:
+            await self.customer("DELETE", f"/servers/{number}/")
+            await self.settle(number)
+            assert await self.engine.engine.look(machine_name(number)) is None
