@@ -32,6 +32,7 @@ CONFIGURATION = {
     "max_wal_size": "256MB",
     "io_method": "sync",  # the default keeps three processes
     "max_parallel_workers_per_gather": "0",
+    "max_logical_replication_workers": "0",  # nor its launcher
     "jit": "off",
     "timezone": "UTC",
     "log_timezone": "UTC",

@@ -19,7 +19,10 @@ from openvps.core import settings
 from openvps.core.db import Database
 from openvps.core.settings import Settings
 from openvps.engine.incus import open_engine
+from openvps.engine.protocol import EngineError
 from openvps.ops import hostnet, images, incus_daemon, incus_project, lock, machine, postgres, restart
+from openvps.ops.image.build import CannotBuild
+from openvps.ops.image.sources import NoSource
 from openvps.ops.incus_rest import IncusFailed
 from openvps.ops.machine import NotReady
 from openvps.ops.processes import Child, Program
@@ -50,7 +53,7 @@ def main() -> int:
     except KeyboardInterrupt:
         steps.say("OpenVPS has ended; servers keep running (openvps down stops them)")
         return 0
-    except (NotReady, ProgramFailed, IncusFailed) as error:
+    except (NotReady, ProgramFailed, IncusFailed, EngineError, CannotBuild, NoSource) as error:
         steps.say(f"openvps: {error}")
         return 1
     return 0
@@ -98,7 +101,7 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
         notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
         restart.start_again(daemon.socket, config)
     with steps.step("rows"):
-        seeded = _remembered(config, asyncio.run(_seed(config, daemon.socket, pool)))
+        seeded = remembered(config, asyncio.run(_seed(config, daemon.socket, pool)))
     with steps.step("image", quiet=True):
         images.ensure(config)
     with steps.step("api and worker"):
@@ -131,7 +134,7 @@ def _untold(config: Settings) -> Path:
     return config.data_dir / "first-token"
 
 
-def _remembered(config: Settings, seeded: Seeded) -> Seeded:
+def remembered(config: Settings, seeded: Seeded) -> Seeded:
     """Keep a new token until it is shown, and find one that never was."""
     file = _untold(config)
     if seeded.token:
@@ -217,9 +220,9 @@ def _tell(steps: Steps, config: Settings, seeded: Seeded) -> None:
         _untold(config).unlink(missing_ok=True)
     else:
         steps.say('with your token in the shell (export OPENVPS_TOKEN="..."):')
-    if not public_keys():
+    if seeded.token and not public_keys():
         steps.say(
-            "no SSH key was found in ~/.ssh: make one (ssh-keygen -t ed25519) and add it "
-            f"(POST {config.base_url}/api/v1/ssh-keys/), or use reset-password once the server is active"
+            "you have no SSH key in ~/.ssh: make one (ssh-keygen -t ed25519) and add it "
+            f"(POST {config.base_url}/api/v1/ssh-keys/), or use reset-password once the server is active\n"
         )
     steps.say(f"make a server:\n{seeded.curl}\n")

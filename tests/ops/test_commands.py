@@ -1,0 +1,52 @@
+"""The `openvps` command: help that teaches, and bad settings named one a line."""
+
+import os
+import subprocess
+import sys
+
+from openvps.core.settings import Settings
+
+
+def openvps(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "openvps", *arguments],
+        env={"PATH": os.environ["PATH"], "OPENVPS_CONFIG": "/nonexistent", "COLUMNS": "200", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_bad_settings_are_named_one_a_line_without_their_values() -> None:
+    done = openvps(
+        "up", OPENVPS_STOP_GRACE_S="soon", OPENVPS_LISTEN="s3cret", OPENVPS_COUNTRY_CODE="usa", OPENVPS_IPV4_POOL="x"
+    )
+    assert done.returncode == 2
+    names = [line.split(":")[1].strip() for line in done.stderr.splitlines()]
+    assert sorted(names) == [
+        "OPENVPS_COUNTRY_CODE",
+        "OPENVPS_IPV4_POOL",
+        "OPENVPS_LISTEN",
+        "OPENVPS_STOP_GRACE_S",
+    ]
+    assert "s3cret" not in done.stderr
+
+
+def test_settings_that_contradict_each_other_are_said_in_a_sentence() -> None:
+    done = openvps("api", OPENVPS_LISTEN="0.0.0.0:8080")
+    assert done.returncode == 2
+    assert done.stderr.startswith("openvps: listen=0.0.0.0:8080: beyond loopback a certificate")
+
+
+def test_the_help_of_up_names_every_setting() -> None:
+    done = openvps("up", "--help")
+    assert done.returncode == 0
+    for name, field in Settings.model_fields.items():
+        assert f"OPENVPS_{name.upper()}" in done.stdout
+        assert field.description
+
+
+def test_an_unknown_command_fails_and_says_so() -> None:
+    done = openvps("upp")
+    assert done.returncode != 0
+    assert "upp" in done.stdout + done.stderr
