@@ -4,8 +4,9 @@ Each server has a routed interface of its own, so there is no bridge to listen o
 to the world passes the host's routing, and the table of `firewall` stands there. Everything here may be repeated, and
 `remove` takes it away, but for kernel settings that others on the machine may have come to need.
 
-The pools get a route of last resort, `unreachable`: what is meant for a server that is down must not leave by the
-host's default route, where somebody else might answer in its place.
+A pool gets a route of last resort, `unreachable`: what is meant for a server that is down must not leave by the
+host's default route, where somebody else might answer in its place (seen). Not so on a parent's network: its
+neighbours and gateway may have addresses of the same block.
 """
 
 import json
@@ -25,6 +26,7 @@ _SYSCTL = Path("/proc/sys")
 _RULE_PRIORITY = 15000  # before the main table's 32766
 _TABLES = range(20000, 30000)
 _LAST_RESORT = "4278198272"  # a metric behind every real route's
+_OURS = "79"  # the protocol that marks routes in the main table as ours
 _NEIGHBOUR_RETRY_MS = 50
 
 
@@ -46,7 +48,7 @@ def apply(settings: Settings, cell_name: str) -> None:
         _set(name, value)
     run(["nft", "-f", "-"], stdin=ruleset(rules(settings, cell_name)))
     for pool in _pools(settings):
-        if not _on_link(pool):
+        if settings.network_parent is None or settings.network_mode == "nat":
             run([*_ip(pool), "route", "replace", "unreachable", str(pool), "metric", _LAST_RESORT])
     for route in _routes(settings):
         _by_gateway(route, table_number(settings))
@@ -60,6 +62,8 @@ def remove(settings: Settings, cell_name: str) -> None:  # noqa: ARG001 -- the p
         _forget([*_ip(pool), "route", "del", "unreachable", str(pool), "metric", _LAST_RESORT])
         _forget_rules(pool, number)
         _forget([*_ip(pool), "route", "flush", "table", str(number)])
+    for pool, gateway in _gateways(settings):
+        _forget([*_ip(pool), "route", "del", gateway, "proto", _OURS])
 
 
 def nameservers(settings: Settings, *, root: Path = Path("/")) -> list[str]:
@@ -124,6 +128,10 @@ def sysctls(settings: Settings, uplinks: Sequence[str]) -> dict[str, str]:
             f"net/ipv4/conf/{parent}/forwarding": "1",
             f"net/ipv6/conf/{parent}/forwarding": "1",
             f"net/ipv6/conf/{parent}/proxy_ndp": "1",
+            # Answering for another the kernel dawdles up to 0.8 s, in case the other answers itself. Servers can't.
+            f"net/ipv4/neigh/{parent}/proxy_delay": "0",
+            f"net/ipv6/neigh/{parent}/proxy_delay": "0",
+            "net/ipv6/conf/all/proxy_ndp": "1",  # Incus asks for it; answers are given for listed addresses only
         }
     return wanted
 
@@ -151,21 +159,18 @@ def _pools(settings: Settings) -> list[Network]:
     return [pool for pool in (settings.ipv4_pool, settings.ipv6_pool) if pool is not None]
 
 
-def _on_link(pool: Network) -> bool:
-    """Whether the pool is part of a network that the host is in: its other addresses belong to neighbours."""
-    routes = _json(*_ip(pool), "route", "show", "match", str(pool), "scope", "link")
-    return any(route["dst"] != "default" and "/" in route["dst"] for route in routes)
+def _gateways(settings: Settings) -> list[tuple[Network, str]]:
+    """Return the pools that have a router of their own."""
+    pairs = ((settings.ipv4_pool, settings.ipv4_gateway), (settings.ipv6_pool, settings.ipv6_gateway))
+    routed = settings.network_mode == "routed"
+    return [(pool, gateway) for pool, gateway in pairs if routed and pool is not None and gateway is not None]
 
 
 def _routes(settings: Settings) -> list[Route]:
     """Return the ways out that the settings name; the interface is the parent, or where the gateway is."""
-    if settings.network_mode == "nat":
-        return []
-    pairs = ((settings.ipv4_pool, settings.ipv4_gateway), (settings.ipv6_pool, settings.ipv6_gateway))
     return [
         Route(pool, gateway, settings.network_parent or _json("ip", "route", "get", gateway)[0]["dev"])
-        for pool, gateway in pairs
-        if pool is not None and gateway is not None
+        for pool, gateway in _gateways(settings)
     ]
 
 
@@ -176,6 +181,8 @@ def _by_gateway(route: Route, number: int) -> None:
     firewall's look at where a source is routed from finding the gateway's interface for a server's address.
     """
     ip, table = _ip(route.pool), str(number)
+    if _json(*ip, "route", "get", route.gateway)[0]["dev"] != route.device:  # else its questions look forged
+        run([*ip, "route", "replace", route.gateway, "dev", route.device, "proto", _OURS])
     way = ["default", "via", route.gateway, "dev", route.device, "onlink"]
     run([*ip, "route", "replace", *way, "table", table])
     _forget_rules(route.pool, number)
