@@ -39,9 +39,8 @@ async def test_memory_beyond_the_limit_is_refused(workshop: Workshop) -> None:
 
 async def test_processes_beyond_the_limit_are_refused(workshop: Workshop) -> None:
     spec = await workshop.a_machine()
-    assert await said(workshop, spec.name, "for i in $(seq 1100); do sleep 9 & done 2>&1 | head -n 1") != ""
-    running = (await said(workshop, spec.name, "ls /proc | grep -c '^[0-9]'")).strip()
-    assert running == "" or int(running) <= 1024
+    assert await said(workshop, spec.name, "for i in $(seq 900); do sleep 99 & done") == ""
+    assert "can't fork" in await said(workshop, spec.name, "for i in $(seq 200); do sleep 99 & done")
 
 
 async def test_limits_can_be_raised_on_a_running_machine(workshop: Workshop) -> None:
@@ -57,8 +56,8 @@ async def test_input_reaches_a_program_and_its_exit_code_returns(workshop: Works
     assert await workshop.engine.run(spec.name, ["dd", "of=/root/in"], stdin=text) == 0
     assert await workshop.engine.read_file(spec.name, "/root/in", limit=len(text) + 1) == text
     assert await workshop.engine.run(spec.name, ["sh", "-c", "exit 7"], stdin=text) == 7
-    with pytest.raises(EngineError, match="not found"):
-        await workshop.engine.run(spec.name, ["nosuchprogram"])
+    for _ in range(4):  # Incus answers in either of two ways
+        assert await workshop.engine.run(spec.name, ["nosuchprogram"]) == 127
 
 
 async def test_a_program_that_never_ends_is_given_up_and_killed(workshop: Workshop) -> None:
@@ -136,7 +135,9 @@ async def test_a_full_disk_still_stops_starts_configures_and_deletes(workshop: W
     (machine,) = [machine for machine in await engine.machines() if machine.name == spec.name]
     assert (machine.hostname, machine.marks) == ("full", {"reboot": "1"})
     assert machine.disk_used_bytes
-    assert machine.disk_used_bytes < 1e9 + 3 * (16 << 20)  # the room it got, and no more
+    # It really was full (btrfs stops counting, and so limiting, when its quota groups turn inconsistent); and it has
+    # the room it got at three starts, and no more.
+    assert 1e9 < machine.disk_used_bytes <= 1e9 + 3 * (16 << 20)
     await until(lambda: engine.kill(spec.name))
     await until(lambda: engine.delete(spec.name))
     assert await engine.look(spec.name) is None

@@ -121,7 +121,7 @@ class Machines(Protocol):
         ...
 
     async def start(self, name: str) -> None:
-        """Start it; running already is success. A full disk is given room for the moment."""
+        """Start it; running already is success. A full disk is given a little room."""
         ...
 
     async def stop(self, name: str, grace_s: int) -> None:

@@ -86,7 +86,7 @@ def ended_unnoted(instance: Mapping[str, Any]) -> bool:
 
 def machine_of(instance: Mapping[str, Any]) -> Machine:
     """Return an instance's JSON as a Machine; with its disk use where the state came along."""
-    config: dict[str, str] = instance["config"]
+    config: dict[str, str] = instance["config"] or {}  # none while it is being deleted
     cpus = config.get("limits.cpu", "")
     state: dict[str, Any] = instance.get("state") or {}
     disks: dict[str, dict[str, int]] = state.get("disk") or {}
