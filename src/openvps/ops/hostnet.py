@@ -137,9 +137,12 @@ def sysctls(settings: Settings, uplinks: Sequence[str]) -> dict[str, str]:
 
 
 def _set(name: str, value: str) -> None:
-    """Write a kernel setting unless it is so; one of IPv6 is left out on a machine without."""
+    """Write a kernel setting unless it is so.
+
+    One of IPv6 is left out on a machine without, and a default for neighbours inside a container, which has none.
+    """
     file = _SYSCTL / name
-    if not file.exists() and name.startswith("net/ipv6/"):
+    if not file.exists() and name.startswith(("net/ipv6/", "net/ipv4/neigh/default/")):
         return
     now = file.read_text().strip()
     if now == value or (name.endswith("/accept_ra") and now == "0"):  # whoever turned them off keeps them off

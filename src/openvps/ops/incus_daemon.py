@@ -70,20 +70,23 @@ def ensure(settings: Settings) -> Daemon:
         return found
     if settings.incus_socket:
         raise NotReady(f"no Incus daemon answers at {settings.incus_socket} (OPENVPS_INCUS_SOCKET)")
-    ensure_lxcfs(settings)
     if not folder(settings).exists() and Path("/run/systemd/system").is_dir():
         return _start_systems()
     return _start_own(settings)
 
 
-def ensure_lxcfs(settings: Settings) -> None:
-    """Mount lxcfs, detached, where nobody has yet."""
+def ensure_lxcfs(settings: Settings) -> list[str]:
+    """Mount lxcfs, detached, where nobody has yet; returns what to tell the operator if it can't be."""
     if LXCFS.is_mount():
-        return
+        return []
     LXCFS.mkdir(exist_ok=True)
     pidfile = settings.data_dir / "lxcfs.pid"
     run(["setsid", "--fork", *_quietly(settings, "lxcfs"), "lxcfs", f"--pidfile={pidfile}", str(LXCFS)])
-    _until(LXCFS.is_mount, f"lxcfs doesn't mount {LXCFS}; see {settings.data_dir / 'log' / 'lxcfs.log'}", 10)
+    try:
+        _until(LXCFS.is_mount, f"see {settings.data_dir / 'log' / 'lxcfs.log'}", 5)
+    except NotReady as error:
+        return [f"lxcfs doesn't run, so servers see the host's memory and processors: {error}"]
+    return []
 
 
 def stop(settings: Settings) -> None:

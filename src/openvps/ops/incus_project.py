@@ -102,10 +102,13 @@ def _pool(incus: Incus, settings: Settings, place: Path) -> str:
     pool: dict[str, Any] = {"name": name, "driver": settings.storage_driver, "config": config}
     try:
         incus.do("POST", "/1.0/storage-pools", pool)
-    except IncusFailed:
+    except IncusFailed as error:
         with contextlib.suppress(IncusFailed):  # half-made ones are in the list, and in the way next time
             incus.do("DELETE", f"/1.0/storage-pools/{name}")
-        raise
+        raise NotReady(
+            f"no {settings.storage_driver} pool could be made: {error}; name a disk with OPENVPS_STORAGE_SOURCE, "
+            "or set OPENVPS_STORAGE_DRIVER=dir (which enforces no disk size)"
+        ) from error
     return name
 
 

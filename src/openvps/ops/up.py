@@ -93,11 +93,15 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
         if config.database_url is None:
             postgres.grant(config)
     with steps.step("engine") as notes:
+        notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
         daemon = incus_daemon.ensure(config)
         pool = incus_project.ensure(daemon.socket, config)
         notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
     with steps.step("network") as notes:
-        hostnet.apply(config, config.project)
+        try:
+            hostnet.apply(config, config.project)
+        except OSError as error:
+            raise NotReady(f"the network can't be set up: {error}") from error
         notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
         restart.start_again(daemon.socket, config)
     with steps.step("rows"):
