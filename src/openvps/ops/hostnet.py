@@ -20,6 +20,7 @@ from typing import Any
 
 from openvps.core.settings import Network, Settings
 from openvps.ops.firewall import Rules, removal, ruleset
+from openvps.ops.machine import NotReady
 from openvps.ops.run import ProgramFailed, run
 
 _SYSCTL = Path("/proc/sys")
@@ -42,7 +43,7 @@ class Route:
 def apply(settings: Settings, cell_name: str) -> None:
     """Make the machine the servers' router.
 
-    Raises ProgramFailed, and OSError where a kernel setting can't be written.
+    Raises ProgramFailed, and NotReady where a kernel setting can't be written.
     """
     for name, value in sysctls(settings, _uplinks(settings)).items():
         _set(name, value)
@@ -139,15 +140,19 @@ def sysctls(settings: Settings, uplinks: Sequence[str]) -> dict[str, str]:
 def _set(name: str, value: str) -> None:
     """Write a kernel setting unless it is so.
 
-    One of IPv6 is left out on a machine without, and a default for neighbours inside a container, which has none.
+    What only tunes, and IPv6 on a machine without it, may be missing: a host that is a container has no `neigh`.
     """
     file = _SYSCTL / name
-    if not file.exists() and name.startswith(("net/ipv6/", "net/ipv4/neigh/default/")):
+    if not file.exists() and name.startswith(("net/ipv6/", "net/ipv4/neigh/")):
         return
-    now = file.read_text().strip()
-    if now == value or (name.endswith("/accept_ra") and now == "0"):  # whoever turned them off keeps them off
-        return
-    file.write_text(value)
+    try:
+        now = file.read_text().strip()
+        if now == value or (name.endswith("/accept_ra") and now == "0"):  # whoever turned them off keeps them off
+            return
+        file.write_text(value)
+    except OSError as error:
+        setting = name.replace("/", ".")
+        raise NotReady(f"{setting} can't be set to {value}: {error.strerror}; set it where the kernel is") from error
 
 
 def _uplinks(settings: Settings) -> list[str]:

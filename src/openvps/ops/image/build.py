@@ -27,6 +27,7 @@ Progress = Callable[[str, float], None]  # phase, and how much of it is done fro
 
 _HERE = Path(__file__).parent
 _LEFTOVER = ".building-"
+_FORGOTTEN_S = 3600  # after it nobody is importing a file any more
 _STEP = re.compile(r"^(Get:\d+ .* \[|Unpacking |Setting up )")
 _COUNT = re.compile(r"(\d+) newly installed")
 _EXPECTED_PACKAGES = 200  # until apt has said how many
@@ -65,7 +66,7 @@ def build_image(system: str, into: Path, *, mirror: str | None, progress: Progre
         progress("configuring", 1)
         progress("packing", 0)
         packed = _pack(work)
-        result = into / f"{system}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}{packed.suffix}"
+        result = into / f"{system}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tar{packed.suffix}"
         packed.rename(result)
         progress("packing", 1)
     return result
@@ -93,12 +94,15 @@ def metadata(recipe: Recipe, *, created_at: int) -> str:
 
 @contextmanager
 def _workplace(into: Path) -> Generator[Path]:
-    """Yield an empty folder, alone; what killed builds left behind is removed before, ours after."""
+    """Yield an empty folder, alone; what killed builds and imports left behind is removed before, ours after."""
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (into / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for leftover in into.glob(f"{_LEFTOVER}*"):
             _remove(leftover)
+        for packed in into.glob("*.tar.*"):
+            if packed.stat().st_mtime < time.time() - _FORGOTTEN_S:
+                _remove(packed)
         work = Path(tempfile.mkdtemp(prefix=_LEFTOVER, dir=into))
         try:
             yield work

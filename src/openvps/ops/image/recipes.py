@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """One system: its place in the archive and its packages. `system_id` is the API's operating system id."""
+    """One system: its place in the archive and its packages; `name` is the API's slug of it."""
 
     name: str
-    system_id: int
     title: str
     distribution: str  # ID in /etc/os-release
     codename: str
@@ -33,7 +32,6 @@ RECIPES = {
     for recipe in (
         Recipe(
             name="debian-12",
-            system_id=3,
             title="Debian 12",
             distribution="debian",
             codename="bookworm",
@@ -44,7 +42,6 @@ RECIPES = {
         ),
         Recipe(
             name="ubuntu-22.04",
-            system_id=5,
             title="Ubuntu 22.04 LTS",
             distribution="ubuntu",
             codename="jammy",
