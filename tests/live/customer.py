@@ -79,6 +79,11 @@ class Customer:
             time.sleep(0.05)
         return server
 
+    def up_again(self, server: dict[str, Any]) -> None:
+        """Wait until a server is active once more: its init is up, and sshd follows in a moment."""
+        self.until(server["id"], "active")
+        self.eventually(lambda: self.answers(server), timeout_s=10)
+
     def eventually(self, found: Callable[[], T], timeout_s: float = 30) -> T:
         """Ask until the answer is true."""
         began = time.monotonic()
@@ -105,10 +110,8 @@ class Customer:
         assert code == 0, said
         return said
 
-    def ssh6(self, server: dict[str, Any], command: str) -> str:
-        code, said = self._ssh(server["ipv6_address"], command, 30)
-        assert code == 0, said
-        return said
+    def try_ssh6(self, server: dict[str, Any], command: str) -> tuple[int, str]:
+        return self._ssh(server["ipv6_address"], command, 30)
 
     def _ssh(self, address: str, command: str, timeout_s: float) -> tuple[int, str]:
         done = subprocess.run(
