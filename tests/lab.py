@@ -49,14 +49,15 @@ class Lab:
 
 
 def environment(folder: Path, port: int) -> dict[str, str]:
-    """Return the settings of the tests' OpenVPS, beside a real one on the same machine."""
+    """Return the settings of the tests' OpenVPS, beside a real one and other tests' on the same machine."""
+    letters = "".join(chr(ord("a") + port // 26**place % 26) for place in range(3))
     ours = {
         "CONFIG": "/nonexistent",
         "DATA_DIR": str(folder / "data"),
         "LISTEN": f"127.0.0.1:{port}",
-        "PROJECT": "openvps-test",
-        "NIC_PREFIX": "tvp",
-        "IPV4_POOL": "10.91.0.0/22",
+        "PROJECT": f"openvps-test-{letters}",
+        "NIC_PREFIX": f"t{letters}",
+        "IPV4_POOL": f"10.{128 + port % 64}.{port // 64 % 64 * 4}.0/22",
         "STORAGE_SIZE_GB": "25",
         "DISK_OVERCOMMIT": "40",
         "MEMORY_OVERCOMMIT": "4",
