@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Generator
@@ -12,35 +11,26 @@ from typing import Any
 import pytest
 from town import Server, Site, Town, World, remove, spec
 
+from lab import Lab
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import Busy, Engine
 from openvps.ops import hostnet
 
-WANTED = ("SOCKET", "PROJECT", "POOL", "IMAGE")
-
-
-@pytest.fixture(scope="session")
-def incus() -> dict[str, str]:
-    found = {key: os.environ.get(f"OPENVPS_TEST_{key}", "") for key in WANTED}
-    if missing := [f"OPENVPS_TEST_{key}" for key, value in found.items() if not value]:
-        pytest.fail(f"live tests need a real Incus, named by {', '.join(missing)} (script/test sets them)")
-    return found
-
 
 @pytest.fixture(scope="module")
-def nat_town(incus: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Generator[Town]:
-    with a_town("nat", incus, tmp_path_factory.mktemp("nat")) as town:
+def nat_town(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Generator[Town]:
+    with a_town("nat", lab, tmp_path_factory.mktemp("nat")) as town:
         yield town
 
 
 @pytest.fixture(scope="module")
-def routed_town(incus: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Generator[Town]:
-    with a_town("routed", incus, tmp_path_factory.mktemp("routed")) as town:
+def routed_town(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Generator[Town]:
+    with a_town("routed", lab, tmp_path_factory.mktemp("routed")) as town:
         yield town
 
 
 @contextlib.contextmanager
-def a_town(mode: str, incus: dict[str, str], folder: Path) -> Generator[Town]:
+def a_town(mode: str, lab: Lab, folder: Path) -> Generator[Town]:
     site = Site()
     settings, world, key = site.settings(mode), World(site), folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
@@ -55,20 +45,20 @@ def a_town(mode: str, incus: dict[str, str], folder: Path) -> Generator[Town]:
         end.callback(hostnet.remove, settings, site.name)
         hostnet.apply(settings, site.name)
         for nth, server in enumerate(servers, 1):
-            with_engine(incus, lambda engine, name=server.name: remove(engine, name))
-            wanted = spec(settings, server, incus["IMAGE"], nth)
-            end.callback(with_engine, incus, lambda engine, name=server.name: remove(engine, name))
-            with_engine(incus, lambda engine, wanted=wanted: engine.create(wanted))
+            with_engine(lab, lambda engine, name=server.name: remove(engine, name))
+            wanted = spec(settings, server, lab.image, nth)
+            end.callback(with_engine, lab, lambda engine, name=server.name: remove(engine, name))
+            with_engine(lab, lambda engine, wanted=wanted: engine.create(wanted))
         for server in servers:
             until_login(server)
         yield Town(settings, world, servers[0], servers[1])
 
 
-def with_engine(incus: dict[str, str], work: Callable[[Engine], Awaitable[Any]]) -> None:
+def with_engine(lab: Lab, work: Callable[[Engine], Awaitable[Any]]) -> None:
     """Do something with the engine until it isn't busy any more."""
 
     async def main() -> None:
-        engine = open_engine(Path(incus["SOCKET"]), incus["PROJECT"], incus["POOL"])
+        engine = open_engine(Path(lab.socket), lab.project, lab.pool)
         try:
             async with asyncio.timeout(120):
                 while True:

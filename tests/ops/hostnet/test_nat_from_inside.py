@@ -37,9 +37,13 @@ def changed(town: Town, **settings: object) -> Generator[None]:
         hostnet.apply(town.settings, town.site.name)
 
 
-def host_addresses() -> list[str]:
-    words = run(["ip", "-brief", "address", "show", "up"]).split()
-    return sorted({word.partition("/")[0] for word in words if "/" in word and not word.startswith(("127.", "::1"))})
+def host_addresses(town: Town) -> list[str]:
+    """Return every address of the host, of the link-local ones those that the attacker's link has."""
+    everywhere = [run(["ip", "-brief", "address", "show", "up", "scope", scope]) for scope in ("global", "host")]
+    here = run(["ip", "-brief", "address", "show", "dev", f"{town.settings.nic_prefix}1"])
+    words = " ".join([*everywhere, here]).split()
+    found = {word.partition("/")[0] for word in words if "/" in word}
+    return sorted(one for one in found if not ip_address(one).is_loopback)
 
 
 def from_host(*arguments: str) -> str:
@@ -48,7 +52,7 @@ def from_host(*arguments: str) -> str:
 
 def test_no_service_of_the_host_answers_a_server(host_services: Town) -> None:
     assert from_host("tcp", host_services.site.host[0], "8098")  # they are there
-    for address in host_addresses():
+    for address in host_addresses(host_services):
         zone = "%eth0" if ip_address(address).is_link_local and ":" in address else ""
         for protocol in ("tcp", "udp"):
             said = host_services.attacker.tries("ask", protocol, f"{address}{zone}", "8098")

@@ -31,7 +31,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 def main(output: Literal["text", "json"] = "text") -> int:
     """Look and tell; 1 if something must be done before servers run well, 0 if nothing must."""
     config = settings.load()
-    findings = [_look(check, config) for check in CHECKS]
+    findings = [look(check, config) for check in CHECKS]
     if output == "json":
         print(json.dumps([asdict(one) for one in findings], indent=2))  # noqa: T201 -- the command's result
     else:
@@ -50,7 +50,7 @@ def table(findings: list[Finding]) -> Table:
     return shown
 
 
-def _look(check: Check, config: Settings) -> Finding:
+def look(check: Check, config: Settings) -> Finding:
     """Run a check; one that can't look is a finding too."""
     try:
         return check(config)

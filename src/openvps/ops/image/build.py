@@ -56,7 +56,7 @@ def build_image(system: str, into: Path, *, mirror: str | None, progress: Progre
     archives = sources(recipe, mirror)
     if not Path(recipe.keyring).exists():
         raise CannotBuild(f"{recipe.title}: {recipe.keyring} is missing; apt-get install {recipe.keyring_package}")
-    with _workplace(into) as work:
+    with workplace(into) as work:
         root = work / "rootfs"
         _install(recipe, archives, root, progress)
         progress("configuring", 0)
@@ -93,7 +93,7 @@ def metadata(recipe: Recipe, *, created_at: int) -> str:
 
 
 @contextmanager
-def _workplace(into: Path) -> Generator[Path]:
+def workplace(into: Path) -> Generator[Path]:
     """Yield an empty folder, alone; what killed builds and imports left behind is removed before, ours after."""
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (into / ".lock").open("w") as lock:

@@ -3,7 +3,7 @@
 No archive is named in this repository, and nothing of ours (proxy, cache) is left in an image.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -49,12 +49,25 @@ def sources(recipe: Recipe, mirror: str | None, *, root: Path = Path("/")) -> li
         setting = f"OPENVPS_{recipe.distribution.upper()}_MIRROR"
         raise NoSource(f"{recipe.title}: this machine is no {recipe.distribution}; set {setting} to an archive")
     own = {release.get("VERSION_CODENAME", ""), *_ROLLING}
-    found = list(_entries(root / "etc/apt"))
-    main = next((entry.uri for entry in found if own.intersection(entry.suites)), None)
+    found = [entry for entry in _entries(root / "etc/apt") if "main" in entry.components]
+    main = _likeliest([entry for entry in found if own.intersection(entry.suites)], recipe, found)
     if main is None:
         raise NoSource(f"{recipe.title}: this machine's apt sources name no archive of its own release")
     secure = {f"{name}-security" for name in own} | {f"{name}/updates" for name in own}
     return _archives(recipe, main, next((e.uri for e in found if secure.intersection(e.suites)), None))
+
+
+def _likeliest(candidates: Sequence[Source], recipe: Recipe, everything: Sequence[Source]) -> str | None:
+    """Return the distribution's archive among those that call a suite as it does; others do so too (Docker's).
+
+    It is the one with updates, and by custom called after the distribution.
+    """
+
+    def likeness(uri: str) -> tuple[bool, bool]:
+        suites = {suite for entry in everything if entry.uri == uri for suite in entry.suites}
+        return any(suite.endswith("-updates") for suite in suites), uri.endswith(f"/{recipe.distribution}")
+
+    return max((entry.uri for entry in candidates), key=likeness, default=None)
 
 
 def _archives(recipe: Recipe, main: str, security: str | None) -> list[Source]:
