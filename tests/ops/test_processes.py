@@ -79,6 +79,7 @@ def test_a_child_that_dies_is_shown_and_started_again(settings: Settings) -> Non
     supervisor = Supervisor(said.append)
     child = Child(a_program("sh", "-c", "echo the reason; exit 3"), logs(settings))
     supervisor.add(child)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background was born deaf to it
     timer = threading.Timer(2, signal.raise_signal, [signal.SIGINT])
     timer.start()
     try:
