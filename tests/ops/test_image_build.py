@@ -33,6 +33,7 @@ def root(tmp_path: Path) -> Path:
         (tmp_path / name).write_text("of the machine that built it")
     for name in ("etc/apt/sources.list.d", "etc/systemd/system/multi-user.target.wants", "etc/default", "etc/cloud"):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "etc/nsswitch.conf").write_text("passwd: files\nhosts: files dns myhostname\n")
     (tmp_path / "etc/resolv.conf").symlink_to("/run/elsewhere")
     finish(tmp_path, DEBIAN, ARCHIVES)
     return tmp_path
@@ -62,6 +63,10 @@ def test_modes_don_t_depend_on_who_builds(root: Path) -> None:
 def test_apt_reads_the_archives_that_the_image_came_from(root: Path) -> None:
     text = (root / "etc/apt/sources.list.d/debian.sources").read_text()
     assert "URIs: http://mirror.test/debian\nSuites: bookworm bookworm-updates\n" in text
+
+
+def test_a_servers_own_name_needs_no_dns(root: Path) -> None:
+    assert (root / "etc/nsswitch.conf").read_text().split("hosts:")[1].split() == ["files", "myhostname", "dns"]
 
 
 def test_every_template_is_there_and_every_one_is_used() -> None:

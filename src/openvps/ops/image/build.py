@@ -121,7 +121,7 @@ def mmdebstrap(recipe: Recipe, archives: Sequence[Source], root: Path) -> list[s
         *("setpriv", "--pdeathsig", "KILL", "--"),
         *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"),
         *("mmdebstrap", "--verbose", "--mode=root", "--variant=minbase", "--format=directory"),
-        "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+        "--setup-hook=/usr/share/mmdebstrap/hooks/merged-usr/setup00.sh",
         f"--include={','.join(recipe.packages)}",
         '--aptopt=Acquire::Languages "none"',
         "--dpkgopt=force-unsafe-io",

@@ -61,6 +61,7 @@ def finish(root: Path, recipe: Recipe, archives: Sequence[Source]) -> None:
         _write(root / private, "", 0o600)
     stanzas = "\n".join(source.stanza(recipe.keyring) for source in archives)
     _write(root / f"etc/apt/sources.list.d/{recipe.distribution}.sources", stanzas)
+    _own_name_first(root / "etc/nsswitch.conf")
     _units(root)
     _updated(root)
 
@@ -72,6 +73,13 @@ def _lay_over(root: Path) -> None:
             target.mkdir(mode=0o755, exist_ok=True)
         else:
             _write(target, source.read_text())
+
+
+def _own_name_first(nsswitch: Path) -> None:
+    """Have the server's own name answered before DNS is asked (Ubuntu asks it first): sudo waits for that answer."""
+    lines = nsswitch.read_text().splitlines()
+    hosts = "hosts:          files myhostname dns"
+    _write(nsswitch, "\n".join(hosts if line.startswith("hosts:") else line for line in lines) + "\n")
 
 
 def _units(root: Path) -> None:
