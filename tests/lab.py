@@ -28,6 +28,9 @@ PLANS = {
 }
 
 
+_STARTED: list[subprocess.Popen[bytes]] = []  # it goes on when this process of pytest has nothing left to run
+
+
 @dataclass(frozen=True)
 class Lab:
     """Where the running OpenVPS and its engine are."""
@@ -48,8 +51,11 @@ class Lab:
         return Path(self.data_dir).parent / "id_ed25519"
 
 
-def environment(folder: Path, port: int) -> dict[str, str]:
-    """Return the settings of the tests' OpenVPS, beside a real one and other tests' on the same machine."""
+def environment(folder: Path, port: int, **changed: str) -> dict[str, str]:
+    """Return the settings of the tests' OpenVPS, beside a real one and other tests' on the same machine.
+
+    `changed` are settings of who wants them otherwise, by their names without OPENVPS_.
+    """
     letters = "".join(chr(ord("a") + port // 26**place % 26) for place in range(3))
     ours = {
         "CONFIG": "/nonexistent",
@@ -65,12 +71,13 @@ def environment(folder: Path, port: int) -> dict[str, str]:
         "CONTAINER_PLANS": "everyone",
         "SAMPLE_INTERVAL_S": "10",
         "STOP_GRACE_S": "8",
+        **changed,
     }
     return {**os.environ, "HOME": str(folder), **{f"OPENVPS_{name}": value for name, value in ours.items()}}
 
 
-def lab() -> Lab:
-    """Return the running OpenVPS, starting it if nobody has yet."""
+def lab(**changed: str) -> Lab:
+    """Return the running OpenVPS, starting it (with settings `changed`) if nobody has yet."""
     if engine_alone := os.environ.get("OPENVPS_TEST_SOCKET"):
         return _beside(engine_alone)
     state = Path(os.environ[STATE])
@@ -80,7 +87,7 @@ def lab() -> Lab:
             raise RuntimeError((state / "failed").read_text())
         if not (state / "lab.json").exists():
             try:
-                made = _start(state)
+                made = _start(state, changed)
             except Exception as error:
                 (state / "failed").write_text(f"openvps up failed in another process: {error}")
                 raise
@@ -98,14 +105,14 @@ def _program() -> str:
     return str(Path(sys.executable).parent / "openvps")
 
 
-def _start(state: Path) -> Lab:
+def _start(state: Path, changed: dict[str, str]) -> Lab:
     folder = Path(tempfile.mkdtemp(prefix="openvps-test-", dir="/var/lib"))
     folder.chmod(0o755)
     (state / "folder").write_text(str(folder))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    env = environment(folder, port)
+    env = environment(folder, port, **changed)
     (state / "env.json").write_text(json.dumps({key: env[key] for key in env if key.startswith("OPENVPS_")}))
     key = folder / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
@@ -117,6 +124,7 @@ def _start(state: Path) -> Lab:
         process = subprocess.Popen(
             [_program(), "up"], env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
+    _STARTED.append(process)
     (state / "pid").write_text(str(process.pid))
     while not (token := re.search(r"\bvps_[0-9A-Za-z]{38}\b", text := log.read_text())):
         if process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
