@@ -80,7 +80,7 @@ def commands() -> str:
 
 Run them as root on the machine that OpenVPS runs on, with the settings that `up` has. The `image` commands need the
 database, and `image build` the engine too: they work while `up` runs. Results go to standard output, talk to standard
-error. Exit codes: 0 done, 1 refused or failed, 2 a bad setting. `--help` after each tells the same as this page.
+error. Exit codes: 0 done, 1 refused or failed, 2 a bad setting or argument. `--help` tells the same as this page.
 
 {chapters}"""
 
