@@ -5,8 +5,6 @@ Servers and the engine's daemon are no children of ours: they go on when we end.
 """
 
 import asyncio
-import os
-import pwd
 import shutil
 import socket
 import sys
@@ -20,7 +18,7 @@ from openvps.core.db import Database
 from openvps.core.settings import Settings
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import EngineError
-from openvps.ops import hostnet, images, incus_daemon, incus_project, lock, machine, postgres, restart
+from openvps.ops import hostnet, images, incus_daemon, incus_project, lock, machine, operator_keys, postgres, restart
 from openvps.ops.image.build import CannotBuild
 from openvps.ops.image.sources import NoSource
 from openvps.ops.incus_rest import IncusFailed
@@ -68,13 +66,6 @@ def environment(config: Settings, **changed: str) -> dict[str, str]:
             words = cast("list[str]", value) if isinstance(value, list) else [str(value)]
             found[f"OPENVPS_{name.upper()}"] = ",".join(words)
     return found | changed
-
-
-def public_keys() -> dict[str, str]:
-    """Return the SSH public keys of who started us, by file name; under sudo, of who called it."""
-    caller = os.environ.get("SUDO_USER")
-    home = Path(pwd.getpwnam(caller).pw_dir) if caller else Path.home()
-    return {file.stem: file.read_text().strip() for file in sorted((home / ".ssh").glob("*.pub"))}
 
 
 def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
@@ -127,7 +118,7 @@ async def _seed(config: Settings, engine_socket: Path, pool: str) -> Seeded:
             capacity=await engine.capacity(),
             nameservers=hostnet.nameservers(config),
         )
-        return await seed(database, config, cell, public_keys())
+        return await seed(database, config, cell, operator_keys.public_keys(config))
     finally:
         await engine.close()
         await database.close()
@@ -224,9 +215,16 @@ def _tell(steps: Steps, config: Settings, seeded: Seeded) -> None:
         _untold(config).unlink(missing_ok=True)
     else:
         steps.say('with your token in the shell (export OPENVPS_TOKEN="..."):')
-    if seeded.token and not public_keys():
-        steps.say(
-            "you have no SSH key in ~/.ssh: make one (ssh-keygen -t ed25519) and add it "
-            f"(POST {config.base_url}/api/v1/ssh-keys/), or use reset-password once the server is active\n"
-        )
     steps.say(f"make a server:\n{seeded.curl}\n")
+    key = operator_keys.private_key(config)
+    steps.say(f"log in to the newest one, a few seconds later:\n{_login(config, seeded.token, key)}\n")
+
+
+def _login(config: Settings, token: str | None, key: Path | None) -> str:
+    """Return a line that logs in to the newest server, as pasted."""
+    address = (
+        f'$(curl -s {config.base_url}/api/v1/servers/ -H "Authorization: Bearer {token or "$OPENVPS_TOKEN"}"'
+        """ | grep -o '"ip_address":"[^"]*' | head -n 1 | cut -d'"' -f4)"""
+    )
+    identity = f"-i {key} " if key else ""
+    return f"ssh {identity}-o StrictHostKeyChecking=accept-new root@{address}"
