@@ -18,7 +18,18 @@ from openvps.core.db import Database
 from openvps.core.settings import Settings
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import EngineError
-from openvps.ops import hostnet, images, incus_daemon, incus_project, lock, machine, operator_keys, postgres, restart
+from openvps.ops import (
+    btrfs_quota,
+    hostnet,
+    images,
+    incus_daemon,
+    incus_project,
+    lock,
+    machine,
+    operator_keys,
+    postgres,
+    restart,
+)
 from openvps.ops.image.build import CannotBuild
 from openvps.ops.image.sources import NoSource
 from openvps.ops.incus_rest import IncusFailed
@@ -87,6 +98,10 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
         notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
         daemon = incus_daemon.ensure(config)
         pool = incus_project.ensure(daemon.socket, config)
+        mount = daemon.socket.parent / "storage-pools" / pool
+        if mount.exists() and btrfs_quota.inconsistent(mount):
+            btrfs_quota.count_again(mount)
+            notes.append("btrfs had lost count of its quotas: counted anew")
         notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
     with steps.step("network") as notes:
         try:

@@ -4,7 +4,7 @@ import shutil
 from typing import Any
 
 from openvps.core.settings import Settings
-from openvps.ops import incus_daemon, incus_project
+from openvps.ops import btrfs_quota, incus_daemon, incus_project
 from openvps.ops.doctor.finding import Finding
 from openvps.ops.incus_rest import Incus
 from openvps.ops.processes import PATH
@@ -56,6 +56,11 @@ def storage(config: Settings) -> Finding:
         return Finding("storage", "warn" if ready else "fail", f"no pool {name}; possible: {', '.join(can)}", advice)
     free = (space["total"] - space["used"]) // GB
     seen = f"pool {name} ({pool['driver']}): {free} of {space['total'] // GB} GB free; possible: {', '.join(can)}"
+    mount = found.socket.parent / "storage-pools" / name
+    if pool["driver"] == "btrfs" and mount.exists() and btrfs_quota.inconsistent(mount):
+        return Finding(
+            "storage", "fail", f"{seen}; btrfs lost count of its quotas", "start `openvps up` anew: it counts"
+        )
     if pool["driver"] == "dir":
         return Finding("storage", "warn", seen, "dir holds no server to its disk size: use btrfs, zfs or lvm")
     if free < config.reserve_disk_gb:

@@ -1,0 +1,43 @@
+"""A btrfs that lost count of its quota groups is noticed and counts anew."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from openvps.ops import btrfs_quota
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Path]:
+    file, place = tmp_path / "disk.img", tmp_path / "place"
+    with file.open("wb") as image:
+        image.truncate(256 << 20)
+    place.mkdir()
+    subprocess.run(["mkfs.btrfs", "-q", str(file)], check=True)
+    subprocess.run(["mount", "-o", "loop", str(file), str(place)], check=True)
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_lost_count_is_seen_and_made_good(mount: Path) -> None:
+    def btrfs(*words: str) -> None:
+        subprocess.run(["btrfs", *words], check=True, capture_output=True)
+
+    btrfs("quota", "enable", str(mount))
+    btrfs("quota", "rescan", "-w", str(mount))
+    btrfs("subvolume", "create", str(mount / "sub"))
+    (mount / "sub" / "file").write_bytes(b"x" * 65536)
+    btrfs("subvolume", "snapshot", str(mount / "sub"), str(mount / "shared"))
+    btrfs("filesystem", "sync", str(mount))
+    assert not btrfs_quota.inconsistent(mount)
+    btrfs("qgroup", "create", "1/1", str(mount))
+    btrfs("qgroup", "assign", "--no-rescan", "0/256", "1/1", str(mount))
+    assert btrfs_quota.inconsistent(mount)
+    btrfs_quota.count_again(mount)
+    assert not btrfs_quota.inconsistent(mount)
+
+
+def test_another_file_system_has_nothing_to_count(tmp_path: Path) -> None:
+    assert not btrfs_quota.inconsistent(tmp_path)
