@@ -137,7 +137,7 @@ def test_ten_at_once_are_all_there_and_alike_in_nothing_secret(customer: Custome
         assert customer.ssh(one, "hostname") == one["hostname"] + "\n"
 
 
-HOSTILE = "#!/bin/sh\ntouch /root/ran\n# {{ instance.name }} {% raw %} <&\"'\\\n$(reboot) `id` \u2603\n"
+HOSTILE = "#!/bin/sh\ntouch /root/ran\n# {{ instance.name }} {% raw %} <&\"'\\\n# $(reboot) `id` \u2603\n"
 
 
 def test_user_data_runs_as_it_was_sent_and_stays_inside(customer: Customer) -> None:

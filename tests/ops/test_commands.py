@@ -3,8 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from openvps.core import settings
 from openvps.core.settings import Settings
+from openvps.ops.commands import main
 
 
 def openvps(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -50,3 +55,15 @@ def test_an_unknown_command_fails_and_says_so() -> None:
     done = openvps("upp")
     assert done.returncode != 0
     assert "upp" in done.stdout + done.stderr
+
+
+def test_a_database_that_does_not_answer_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OPENVPS_DATABASE_URL", f"postgresql://nobody@/nothing?host={tmp_path}")
+    settings.load.cache_clear()
+    assert main(["image", "list"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "openvps up" in said[0]
+    settings.load.cache_clear()

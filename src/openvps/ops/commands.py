@@ -113,6 +113,9 @@ def main(arguments: list[str] | None = None) -> int:
         app["up"].help_epilogue = reference.text()
     try:
         return app(arguments, result_action="return_value") or 0
+    except ConnectionError as error:
+        print(f"openvps: {error}", file=sys.stderr)
+        return 1
     except ValueError as error:
         lines = bad_settings(error)
         if not lines:

@@ -6,14 +6,15 @@ Images are built on this machine and imported into every cell; a killed build or
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from sqlalchemy.exc import OperationalError
 
 from openvps.compute.locations import queries as locations
 from openvps.compute.systems import queries as systems
@@ -89,28 +90,32 @@ def retire(fingerprint: str) -> int:
     return asyncio.run(_retire(settings.load(), fingerprint))
 
 
-async def _listed(config: Settings) -> list[systems.ImageRow]:
+@asynccontextmanager
+async def _rows(config: Settings) -> AsyncGenerator[Database]:
+    """Lend the database. Raises ConnectionError, in words, where it doesn't answer."""
     database = Database(config.conninfo("owner"))
     try:
-        async with database.begin() as conn:
-            return await systems.images(conn)
+        yield database
+    except OperationalError as error:
+        raise ConnectionError("the database doesn't answer: is `openvps up` running, with these settings?") from error
     finally:
         await database.close()
+
+
+async def _listed(config: Settings) -> list[systems.ImageRow]:
+    async with _rows(config) as database, database.begin() as conn:
+        return await systems.images(conn)
 
 
 async def _retire(config: Settings, fingerprint: str) -> int:
-    database = Database(config.conninfo("owner"))
-    try:
-        async with database.begin() as conn:
-            rows = [one for one in await systems.images(conn) if one.retired_at is None]
-            named = {one.fingerprint for one in rows if one.fingerprint.startswith(fingerprint)}
-            if len(named) != 1:
-                return _refuse(f"{fingerprint}: {len(named)} images begin so; see `openvps image list`")
-            system = next(one.system for one in rows if one.fingerprint in named)
-            await systems.retire_image(conn, named.pop())
-            left = [one for one in await systems.images(conn) if one.system == system and not one.retired_at]
-    finally:
-        await database.close()
+    async with _rows(config) as database, database.begin() as conn:
+        rows = [one for one in await systems.images(conn) if one.retired_at is None]
+        named = {one.fingerprint for one in rows if one.fingerprint.startswith(fingerprint)}
+        if len(named) != 1:
+            return _refuse(f"{fingerprint}: {len(named)} images begin so; see `openvps image list`")
+        system = next(one.system for one in rows if one.fingerprint in named)
+        await systems.retire_image(conn, named.pop())
+        left = [one for one in await systems.images(conn) if one.system == system and not one.retired_at]
     if not left:
         _say(f"{system} has no image now, so no new server can have it; `openvps image build {system}` makes one")
     return 0
@@ -133,9 +138,8 @@ def _build(config: Settings, system: str) -> str:
 
 async def _offer(config: Settings, file: Path, system_id: int) -> str:
     """Import a file into every cell, then offer it there: in this order, so that what is offered is there."""
-    database = Database(config.conninfo("owner"))
     fingerprint = ""
-    try:
+    async with _rows(config) as database:
         async with database.begin() as conn:
             cells = await locations.cells(conn)
         for cell in cells:
@@ -146,8 +150,6 @@ async def _offer(config: Settings, file: Path, system_id: int) -> str:
                 await engine.close()
             async with database.begin() as conn:
                 await systems.add_image(conn, cell_id=cell.id, system_id=system_id, fingerprint=fingerprint)
-    finally:
-        await database.close()
     return fingerprint
 
 
