@@ -44,11 +44,12 @@ def stop_up(config: Settings) -> None:
 
 
 def stop(config: Settings) -> None:
-    """Stop the servers, and the engine where it is our own."""
+    """Stop the servers, and the engine where it is our own; the system's, and lxcfs with it, may serve others too."""
     daemon = incus_daemon.find(config)
     if daemon and not daemon.own:
         restart.stop(daemon.socket, config)
-    incus_daemon.stop(config)
+    else:
+        incus_daemon.stop(config)
 
 
 def remove(config: Settings) -> None:
@@ -65,7 +66,8 @@ def remove(config: Settings) -> None:
     if daemon:
         incus_project.remove(daemon.socket, config)
     hostnet.remove(config, config.project)
-    incus_daemon.stop(config)
+    if daemon is None or daemon.own:
+        incus_daemon.stop(config)
     leftovers.unmount_below(data)
     leftovers.detach_loops_below(data)
     leftovers.remove_cgroups(config.project)
