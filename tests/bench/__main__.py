@@ -1,0 +1,59 @@
+"""`script/bench`: measurements on a whole OpenVPS of its own, which is purged at the end, also after Ctrl-C.
+
+They are no tests: numbers depend on the machine and on what else it does. The exit code says whether the targets
+were met. With OPENVPS_TEST_STATE set to a folder where a lab runs, that one is measured; OPENVPS_TEST_KEEP_LAB
+leaves it running.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import create
+import idle
+from tables import say
+
+import lab as whole
+
+
+def main() -> int:
+    """Start a lab, measure, end it; returns 0 where the targets were met."""
+    asked = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what follows `finally` is done
+    state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))
+    try:
+        say("starting an OpenVPS of our own; the image is built on the way")
+        lab = whole.lab(SAMPLE_INTERVAL_S=str(asked.sample))
+        if asked.bench == "create":
+            met = create.run(lab, rounds=asked.rounds, together=asked.together)
+        else:
+            met = idle.run(lab, servers=asked.servers, minutes=asked.minutes, sample_s=asked.sample)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        if "OPENVPS_TEST_KEEP_LAB" not in os.environ:
+            whole.end(state)
+            shutil.rmtree(state)
+    return 0 if met else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="script/bench", description="Measure OpenVPS on this machine.")
+    # The product's own interval, where the live tests have a shorter one.
+    parser.add_argument("--sample", type=int, default=30, help="seconds between samples of usage (30)")
+    benches = parser.add_subparsers(dest="bench", required=True)
+    one = benches.add_parser("create", help="from asking for a server to a login, beside a plain Incus client")
+    one.add_argument("--rounds", type=int, default=12, help="of each, alone (12)")
+    one.add_argument("--together", type=int, default=8, help="how many at once, in a quarter as many rounds (8)")
+    two = benches.add_parser("idle", help="CPU and memory of our processes while servers do nothing")
+    two.add_argument("--servers", type=int, default=50)
+    two.add_argument("--minutes", type=float, default=10)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
