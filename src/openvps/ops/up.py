@@ -94,6 +94,12 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
         migrations.upgrade(config.conninfo("owner"))
         if config.database_url is None:
             postgres.grant(config)
+    with steps.step("network") as notes:  # before the engine, who starts servers when it starts
+        try:
+            hostnet.apply(config, config.project)
+        except OSError as error:
+            raise NotReady(f"the network can't be set up: {error}") from error
+        notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
     with steps.step("engine") as notes:
         notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
         daemon = incus_daemon.ensure(config)
@@ -103,12 +109,6 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
             btrfs_quota.count_again(mount)
             notes.append("btrfs had lost count of its quotas: counted anew")
         notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
-    with steps.step("network") as notes:
-        try:
-            hostnet.apply(config, config.project)
-        except OSError as error:
-            raise NotReady(f"the network can't be set up: {error}") from error
-        notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
         restart.start_again(daemon.socket, config)
     with steps.step("rows"):
         seeded = remembered(config, asyncio.run(_seed(config, daemon.socket, pool)))
