@@ -80,14 +80,19 @@ class Plain:
         wanted = {"config": words.config_of(spec), "devices": words.devices_of(spec, self._lab.pool)}
         began = time.time()
         self._made.append(spec.name)
-        self._incus("launch", spec.image, spec.name, "--no-profiles", stdin=json.dumps(wanted))
-        answered = time.time()
-        entered = log_in(spec.addresses[0], self._lab.key)
+        with self._incus("launch", spec.image, spec.name, "--no-profiles") as client:
+            assert client.stdin
+            client.stdin.write(json.dumps(wanted).encode())
+            client.stdin.close()
+            answered = time.time()  # as on our side, the login is tried while the machine is being made
+            entered = log_in(spec.addresses[0], self._lab.key)
+        assert client.returncode == 0
         return Made(spec.name, began, answered, entered.greeted, entered.done)
 
     def clear(self) -> None:
         if self._made:
-            self._incus("delete", "--force", *self._made)
+            with self._incus("delete", "--force", *self._made) as client:
+                client.communicate()
         self._made = []
 
     def _spec(self, number: int) -> MachineSpec:
@@ -109,13 +114,11 @@ class Plain:
             marks={"reboots": "0"},
         )
 
-    def _incus(self, *arguments: str, stdin: str = "") -> None:
-        subprocess.run(
+    def _incus(self, *arguments: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             ["incus", "--project", self._lab.project, "--quiet", *arguments],
             env={**os.environ, "INCUS_DIR": str(Path(self._lab.socket).parent)},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
