@@ -31,6 +31,9 @@ def _options(**changes: str) -> list[str]:
     return [word for name, value in {**OPTIONS, **changes}.items() for word in ("-o", f"{name}={value}")]
 
 
+BOOT_ID = "stat -c %Y.%Z /proc/1; cut -d' ' -f22 /proc/1/stat"
+
+
 @dataclass
 class Customer:
     """The operator's account of the lab, and the servers that a test made with it."""
@@ -125,7 +128,7 @@ class Customer:
 
     def boot_id(self, server: dict[str, Any]) -> str:
         """Return what differs from boot to boot: when the guest's init was started."""
-        return self.ssh(server, "stat -c %Y.%Z /proc/1; cut -d' ' -f22 /proc/1/stat")
+        return self.ssh(server, BOOT_ID)
 
     def answers(self, server: dict[str, Any]) -> bool:
         try:

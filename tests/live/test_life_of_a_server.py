@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from customer import Customer
+from customer import BOOT_ID, Customer
 
 pytestmark = pytest.mark.live
 
@@ -97,7 +97,12 @@ def test_a_power_off_from_inside_is_seen(customer: Customer, server: dict[str, A
 def test_a_reboot_from_inside_leaves_it_active(customer: Customer, server: dict[str, Any]) -> None:
     before = customer.boot_id(server)
     customer.try_ssh(server, "reboot")
-    customer.eventually(lambda: customer.answers(server) and customer.boot_id(server) != before)
+
+    def booted_anew() -> bool:
+        code, said = customer.try_ssh(server, BOOT_ID)
+        return code == 0 and said != before
+
+    customer.eventually(booted_anew)
     assert customer.get(server["id"])["status"] == "active"
 
 

@@ -1,19 +1,25 @@
 """btrfs keeps servers to their disks' sizes only while its quota groups are consistent.
 
-The kernel can lose count (seen once, while an image's subvolume was deleted) and then enforces nothing, silently,
-until somebody has it count again. `openvps up` looks at every start, and `openvps doctor` whenever it is asked.
+The kernel can lose count (Linux 6.18: "to be deleted qgroup has non-zero numbers", when a subvolume goes) and then
+enforces nothing, silently, until somebody has it count again. That takes root, so `openvps up` watches the pool for
+as long as it runs; `openvps doctor` looks whenever it is asked.
 """
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-from openvps.ops.run import run
+from openvps.ops.run import ProgramFailed, run
 
 _SYSTEM = Path("/sys/fs/btrfs")
+LOOK_S = 2.0  # for as long a server may outgrow its disk; a look reads one line
 
 
 def inconsistent(mount: Path) -> bool:
     """Whether the file system mounted at `mount` is btrfs and has lost count of its quota groups."""
-    return any(_flag(place) for place in _SYSTEM.glob("*/qgroups/inconsistent") if _uuid(mount) == place.parts[4])
+    flag = _flag(mount)
+    return flag.exists() and flag.read_text().strip() == "1"
 
 
 def count_again(mount: Path) -> None:
@@ -21,9 +27,28 @@ def count_again(mount: Path) -> None:
     run(["btrfs", "quota", "rescan", "-w", str(mount)])
 
 
-def _flag(place: Path) -> bool:
-    return place.read_text().strip() == "1"
+def keep_counted(mount: Path, say: Callable[[str], None]) -> None:
+    """Look every LOOK_S, for as long as this process lives, and have a lost count made good."""
+
+    flag = _flag(mount)
+    if not flag.exists():
+        return
+
+    def watch() -> None:
+        while True:
+            time.sleep(LOOK_S)
+            try:
+                if flag.read_text().strip() == "1":
+                    count_again(mount)
+                    say("storage: btrfs had lost count of its quotas; counted anew")
+            except (OSError, ProgramFailed) as error:  # the pool may be taken away beneath us
+                say(f"storage: {mount}: {error}")
+                return
+
+    threading.Thread(target=watch, name="btrfs-quota", daemon=True).start()
 
 
-def _uuid(mount: Path) -> str:
-    return run(["findmnt", "--noheadings", "--output", "UUID", "--target", str(mount)]).strip()
+def _flag(mount: Path) -> Path:
+    """Return where the kernel says whether it lost count; there is no such file for what has no quotas."""
+    uuid = run(["findmnt", "--noheadings", "--output", "UUID", "--target", str(mount)]).strip()
+    return _SYSTEM / uuid / "qgroups" / "inconsistent"

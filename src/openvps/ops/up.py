@@ -105,9 +105,8 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
         daemon = incus_daemon.ensure(config)
         pool = incus_project.ensure(daemon.socket, config)
         mount = daemon.socket.parent / "storage-pools" / pool
-        if mount.exists() and btrfs_quota.inconsistent(mount):
-            btrfs_quota.count_again(mount)
-            notes.append("btrfs had lost count of its quotas: counted anew")
+        if mount.exists():
+            btrfs_quota.keep_counted(mount, steps.say)
         notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
         restart.start_again(daemon.socket, config)
     with steps.step("rows"):

@@ -58,9 +58,7 @@ def storage(config: Settings) -> Finding:
     seen = f"pool {name} ({pool['driver']}): {free} of {space['total'] // GB} GB free; possible: {', '.join(can)}"
     mount = found.socket.parent / "storage-pools" / name
     if pool["driver"] == "btrfs" and mount.exists() and btrfs_quota.inconsistent(mount):
-        return Finding(
-            "storage", "fail", f"{seen}; btrfs lost count of its quotas", "start `openvps up` anew: it counts"
-        )
+        return Finding("storage", "fail", f"{seen}; btrfs lost count of its quotas", "`openvps up` has it count anew")
     if pool["driver"] == "dir":
         return Finding("storage", "warn", seen, "dir holds no server to its disk size: use btrfs, zfs or lvm")
     if free < config.reserve_disk_gb:
