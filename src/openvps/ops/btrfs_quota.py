@@ -18,8 +18,7 @@ LOOK_S = 2.0  # for as long a server may outgrow its disk; a look reads one line
 
 def inconsistent(mount: Path) -> bool:
     """Whether the file system mounted at `mount` is btrfs and has lost count of its quota groups."""
-    flag = _flag(mount)
-    return flag.exists() and flag.read_text().strip() == "1"
+    return _lost(_flag(mount))
 
 
 def count_again(mount: Path) -> None:
@@ -31,14 +30,12 @@ def keep_counted(mount: Path, say: Callable[[str], None]) -> None:
     """Look every LOOK_S, for as long as this process lives, and have a lost count made good."""
 
     flag = _flag(mount)
-    if not flag.exists():
-        return
 
     def watch() -> None:
-        while True:
+        while mount.exists():
             time.sleep(LOOK_S)
-            try:
-                if flag.read_text().strip() == "1":
+            try:  # the engine turns quotas on with the first disk of a size
+                if _lost(flag):
                     count_again(mount)
                     say("storage: btrfs had lost count of its quotas; counted anew")
             except (OSError, ProgramFailed) as error:  # the pool may be taken away beneath us
@@ -46,6 +43,10 @@ def keep_counted(mount: Path, say: Callable[[str], None]) -> None:
                 return
 
     threading.Thread(target=watch, name="btrfs-quota", daemon=True).start()
+
+
+def _lost(flag: Path) -> bool:
+    return flag.exists() and flag.read_text().strip() == "1"
 
 
 def _flag(mount: Path) -> Path:
