@@ -28,7 +28,6 @@ def count_again(mount: Path) -> None:
 
 def keep_counted(mount: Path, say: Callable[[str], None]) -> None:
     """Look every LOOK_S, for as long as this process lives, and have a lost count made good."""
-
     flag = _flag(mount)
 
     def watch() -> None:
