@@ -55,6 +55,39 @@ def test_a_storage_pool_that_is_named_but_not_there_is_refused(settings: Setting
         down.remove(named)
 
 
+def test_a_disk_that_is_named_becomes_the_pool_and_one_in_use_is_not_touched(
+    settings: Settings, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk.img"
+    with disk.open("wb") as file:
+        file.truncate(1 << 30)
+    device = run(["losetup", "--find", "--show", str(disk)]).strip()
+    named = settings.model_copy(update={"storage_source": device})
+    try:
+        with lock.held(named):
+            daemon = incus_daemon.ensure(named)
+            assert incus_project.ensure(daemon.socket, named) == named.project
+            mount = daemon.socket.parent / "storage-pools" / named.project
+            assert run(["findmnt", "--noheadings", "--output", "SOURCE", str(mount)]).strip() == device
+            with pytest.raises(NotReady, match="isn't empty"):
+                incus_project.ensure(daemon.socket, named.model_copy(update={"project": "other"}))
+            down.remove(named)
+    finally:
+        run(["losetup", "--detach", device])
+
+
+def test_a_pool_that_is_there_is_used_and_a_purge_leaves_it(settings: Settings) -> None:
+    named = settings.model_copy(update={"storage_source": "operators", "storage_driver": "dir"})
+    with lock.held(named):
+        daemon = incus_daemon.ensure(named)
+        with Incus(daemon.socket) as incus:
+            incus.do("POST", "/1.0/storage-pools", {"name": "operators", "driver": "dir"})
+            assert incus_project.ensure(daemon.socket, named) == "operators"
+            incus_project.remove(daemon.socket, named)
+            assert incus.find("/1.0/storage-pools/operators")
+        down.remove(named)
+
+
 def test_a_socket_where_nobody_answers_is_refused_at_once(settings: Settings) -> None:
     named = settings.model_copy(update={"incus_socket": settings.data_dir / "nobody"})
     with pytest.raises(NotReady, match="OPENVPS_INCUS_SOCKET"):
