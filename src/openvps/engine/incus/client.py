@@ -25,6 +25,7 @@ NOT_FOUND, PRECONDITION_FAILED, UNAVAILABLE = 404, 412, 503
 SUCCESS = 200  # an operation's status: 1xx is under way, 2xx done, 4xx failed or cancelled
 BUSY_TEXTS = (
     "is busy running",
+    "matching non-reusable operation",  # the one in our way ended while Incus looked at it
     "already being created",
     "context deadline exceeded",
     "context canceled",
