@@ -20,6 +20,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
@@ -320,9 +321,12 @@ action = Table(  # `subject_id` is no foreign key: an action outlives what it di
     Column("subject_id", BigInteger, nullable=False),
     Column("exclusive", Boolean, nullable=False),
     Column("status", Text, nullable=False, server_default="running"),
+    Column("progress", SmallInteger, nullable=False, server_default=text("0")),  # percent of its steps
     Column("error", Text),
+    _moment("started_at"),  # when a worker first looked
     _moment("finished_at"),
     _created_at(),
+    CheckConstraint("progress BETWEEN 0 AND 100", name="progress"),
     CheckConstraint("status IN ('running', 'completed', 'failed', 'cancelled')", name="status"),
     CheckConstraint("(status = 'running') = (finished_at IS NULL)", name="finished"),
     Index(None, "subject_id"),
@@ -346,6 +350,19 @@ audit_entry = Table(  # who, from where, with which token, did what to what; nev
     Column("details", JSONB, nullable=False, server_default=text("'{}'")),
     _created_at(),
     Index(None, "account_id", text("id DESC")),
+)
+
+idempotency_key = Table(  # a POST's answer, for who repeats it
+    "idempotency_key",
+    metadata,
+    _ref("account_id", "account.id", ondelete="CASCADE"),
+    Column("key", Text, nullable=False),
+    Column("asked", LargeBinary, nullable=False),  # SHA-256 of path, query and body
+    Column("status", SmallInteger, nullable=False),
+    Column("answer", LargeBinary, nullable=False),
+    _created_at(),
+    PrimaryKeyConstraint("account_id", "key"),
+    Index(None, "created_at"),
 )
 
 turn = Table(  # whose turn a periodic watcher is: taken by one worker an interval

@@ -1,24 +1,53 @@
 """`/account/me/`: who a token belongs to."""
 
-from typing import Annotated, Any
-
 from fastapi import APIRouter
+from typing_extensions import TypedDict
 
 from openvps.accounts import queries
-from openvps.accounts.auth import Caller, Db, guard
+from openvps.accounts.auth import Anyone
+from openvps.accounts.route import Route
+from openvps.accounts.transaction import Conn
 from openvps.core.clock import iso
 from openvps.core.money import major
 from openvps.ledger import queries as ledger
 
-router = APIRouter(tags=["account"])
+router = APIRouter(tags=["account"], route_class=Route)
+
+
+class Account(TypedDict):
+    """Who pays; `balance` and what of it is `held` for servers, in the installation's currency."""
+
+    email: str
+    first_name: str
+    last_name: str
+    company_name: str
+    created_at: str
+    balance: float
+    held: float
+
+
+class TokenInUse(TypedDict):
+    """The token that the request was made with."""
+
+    name: str
+    permissions: list[str]
+    created_at: str
+    last_used_at: str | None
+    expires_at: str | None
+
+
+class Me(TypedDict):
+    """The account and the token in use."""
+
+    account: Account
+    token: TokenInUse
 
 
 @router.get("/account/me/")
-async def get_account(caller: Annotated[Caller, guard(None)], db: Db) -> dict[str, Any]:
+async def get_account(caller: Anyone, conn: Conn) -> Me:
     """Show the account and the token in use."""
-    async with db.begin() as conn:
-        row = await queries.account_and_token(conn, caller.account_id, caller.token_id)
-        balance = await ledger.balance(conn, caller.account_id)
+    row = await queries.account_and_token(conn, caller.account_id, caller.token_id)
+    balance = await ledger.balance(conn, caller.account_id)
     return {
         "account": {
             "email": row.email,

@@ -1,4 +1,4 @@
-"""The one guard: every route names the permission it needs, or says that it is public."""
+"""The one guard: every route names the permission it needs, or says that it is public or the operator's."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 
 from openvps.accounts import queries, tokens
 from openvps.core.clock import now
-from openvps.core.db import Database
+from openvps.core.db import Connection
 from openvps.core.errors import Forbidden, Unauthenticated
 
 
@@ -23,15 +23,7 @@ class Caller:
     client_address: str | None
 
 
-def database(request: Request) -> Database:
-    """Return the process's database."""
-    return request.app.state.database
-
-
-Db = Annotated[Database, Depends(database)]
-
-
-async def authenticate(request: Request, db: Db) -> Caller:
+async def authenticate(request: Request, conn: Connection) -> Caller:
     """Return who the request's token belongs to. Raises Unauthenticated."""
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
@@ -39,12 +31,11 @@ async def authenticate(request: Request, db: Db) -> Caller:
     text = text.strip()
     if not tokens.well_formed(text):
         raise Unauthenticated("This is not a token of ours, or a character of it is missing or mistyped.")
-    async with db.begin() as conn:
-        found = await queries.live_token(conn, tokens.digest(text), now())
-        if found is None:
-            raise Unauthenticated("This token is unknown, expired or revoked.")
-        if found.use_is_old:
-            await queries.note_token_use(conn, found.id)
+    found = await queries.live_token(conn, tokens.digest(text), now())
+    if found is None:
+        raise Unauthenticated("This token is unknown, expired or revoked.")
+    if found.use_is_old:
+        await queries.note_token_use(conn, found.id)
     return Caller(
         account_id=found.account_id,
         token_id=found.id,
@@ -55,19 +46,31 @@ async def authenticate(request: Request, db: Db) -> Caller:
     )
 
 
-class _Guard:
-    """A dependency that lets a caller with the permission through."""
+@dataclass(frozen=True)
+class Guard:
+    """Who may use a route: a token with `permission` (None: any live one), of an operator's account if `operator`.
 
-    def __init__(self, permission: str | None) -> None:
-        self.permission = permission
+    Checked by the route itself, before its handler; as a dependency it hands the handler the caller.
+    """
 
-    async def __call__(self, request: Request, db: Db) -> Caller:
-        caller = await authenticate(request, db)
+    permission: str | None
+    operator: bool = False
+
+    def check(self, caller: Caller) -> None:
+        """Let the caller pass. Raises Forbidden."""
+        if self.operator and not caller.is_operator:
+            raise Forbidden("Only the operator's account may do this.")
         if self.permission and not tokens.allows(caller.permissions, self.permission):
             raise Forbidden(f"This token lacks the permission {self.permission}.")
-        return caller
+
+    async def __call__(self, request: Request) -> Caller:
+        """Return the caller, whom the route has let in."""
+        return request.state.caller
 
 
-def guard(permission: str | None) -> Any:
-    """Return the dependency for `permission`; None lets any live token in."""
-    return Depends(_Guard(permission))
+def guard(permission: str | None, *, operator: bool = False) -> Any:
+    """Return the dependency of a route that needs `permission`; None lets any live token in."""
+    return Depends(Guard(permission, operator=operator))
+
+
+Anyone = Annotated[Caller, guard(None)]

@@ -7,6 +7,7 @@ Error                  500
 ├── InsufficientCredit 402
 ├── Forbidden          403  the token lacks a permission
 ├── NotFound           404  unknown, or another account's
+├── Conflict           409  an Idempotency-Key in use, or used for something else
 ├── TooLarge           413
 ├── UnsupportedMedia   415
 ├── TooMany            429  with Retry-After
@@ -81,6 +82,12 @@ class NotFound(Error):
 
     def __init__(self, detail: str = "Not found.", **context: Any) -> None:
         super().__init__(detail, **context)
+
+
+class Conflict(Error):
+    """The request's Idempotency-Key is in use, or was used for another request."""
+
+    status = HTTPStatus.CONFLICT
 
 
 class TooLarge(Error):

@@ -2,13 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 from fastapi import Request
+from typing_extensions import TypedDict
 
 from openvps.core.errors import InvalidFields, NotFound
 
 DEFAULT_SIZE, MAX_SIZE = 20, 100
+
+T = TypeVar("T")
+
+
+class Listing(TypedDict, Generic[T]):
+    """A page of a list."""
+
+    count: int
+    next: str | None
+    previous: str | None
+    results: list[T]
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,7 @@ class Page:
         return (self.number - 1) * self.size
 
 
-def page(request: Request) -> Page:
+async def page(request: Request) -> Page:
     """Read `page` and `page_size`, the latter clamped to 100. Raises InvalidFields, NotFound."""
     query = request.query_params
     size = query.get("page_size", str(DEFAULT_SIZE))
@@ -36,7 +48,7 @@ def page(request: Request) -> Page:
     return Page(int(number), min(int(size[:9]), MAX_SIZE))
 
 
-def listing(request: Request, at: Page, count: int, results: Sequence[Any]) -> dict[str, Any]:
+def listing(request: Request, at: Page, count: int, results: Sequence[T]) -> Listing[T]:
     """Return the list's body. Raises NotFound past its end."""
     if at.number > 1 and at.offset >= count:
         raise NotFound("Invalid page.")

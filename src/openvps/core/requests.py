@@ -67,11 +67,8 @@ def _sentence(kind: str, text: str) -> str:
     return text[0].upper() + text[1:].rstrip(".") + "."
 
 
-async def read_json(request: Request) -> dict[str, Any]:
-    """Return the request's JSON object; no bytes at all are `{}`.
-
-    Raises TooLarge, UnsupportedMedia, BadRequest.
-    """
+async def read_body(request: Request) -> bytes:
+    """Return the request's body. Raises TooLarge."""
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise TooLarge(f"The body may have at most {MAX_BODY_BYTES} bytes.")
@@ -80,6 +77,12 @@ async def read_json(request: Request) -> dict[str, Any]:
         raw += chunk
         if len(raw) > MAX_BODY_BYTES:
             raise TooLarge(f"The body may have at most {MAX_BODY_BYTES} bytes.")
+    return bytes(raw)
+
+
+def read_json(request: Request) -> dict[str, Any]:
+    """Return the read body's JSON object; no bytes at all are `{}`. Raises UnsupportedMedia, BadRequest."""
+    raw: bytes = request.state.raw
     if not raw:
         return {}
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
@@ -102,7 +105,7 @@ def body_of(model: type[T]) -> Callable[[Request], Awaitable[Body[T]]]:
     """Return the dependency that parses a request's body as `model`."""
 
     async def parse(request: Request) -> Body[T]:
-        return Body(model, await read_json(request))
+        return Body(model, read_json(request))
 
     return parse
 
@@ -126,7 +129,7 @@ def reference(text: str) -> int | UUID:
         raise NotFound from None
 
 
-def _path_reference(reference_id: str) -> int | UUID:
+async def _path_reference(reference_id: str) -> int | UUID:
     return reference(reference_id)
 
 

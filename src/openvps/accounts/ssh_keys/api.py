@@ -1,21 +1,24 @@
 """`/ssh-keys/`: list, add, get, delete."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 from openvps.accounts import audit
-from openvps.accounts.auth import Caller, Db, guard
+from openvps.accounts.auth import Caller, guard
+from openvps.accounts.route import Route
 from openvps.accounts.ssh_keys import queries
 from openvps.accounts.ssh_keys.public_key import parse
+from openvps.accounts.transaction import Conn
 from openvps.core.clock import iso
 from openvps.core.db import Record
 from openvps.core.errors import InvalidFields, NotFound
-from openvps.core.paging import Page, listing, page
+from openvps.core.paging import Listing, Page, listing, page
 from openvps.core.requests import Body, Reference, accepts, body_of
 
-router = APIRouter(tags=["ssh-keys"])
+router = APIRouter(tags=["ssh-keys"], route_class=Route)
 
 
 class NewKey(BaseModel):
@@ -25,7 +28,19 @@ class NewKey(BaseModel):
     public_key: Annotated[str, Field(strict=True, min_length=1, max_length=8192)]
 
 
-def shown(row: Record) -> dict[str, Any]:
+class Key(TypedDict):
+    """An SSH key of the account; the fingerprint is as OpenSSH writes it."""
+
+    id: int
+    uuid: str
+    name: str
+    fingerprint: str
+    public_key: str
+    created_at: str
+    last_used_at: str | None
+
+
+def shown(row: Record) -> Key:
     """Return a key as the API shows it."""
     return {
         "id": row.id,
@@ -42,21 +57,20 @@ def shown(row: Record) -> dict[str, Any]:
 async def list_ssh_keys(
     request: Request,
     caller: Annotated[Caller, guard("ssh_keys:read")],
-    db: Db,
+    conn: Conn,
     at: Annotated[Page, Depends(page)],
-) -> dict[str, Any]:
+) -> Listing[Key]:
     """List the account's SSH keys."""
-    async with db.begin() as conn:
-        count, rows = await queries.keys(conn, caller.account_id, offset=at.offset, limit=at.size)
+    count, rows = await queries.keys(conn, caller.account_id, offset=at.offset, limit=at.size)
     return listing(request, at, count, [shown(row) for row in rows])
 
 
 @router.post("/ssh-keys/", status_code=201, openapi_extra=accepts(NewKey))
 async def create_ssh_key(
     caller: Annotated[Caller, guard("ssh_keys:write")],
-    db: Db,
+    conn: Conn,
     body: Annotated[Body[NewKey], Depends(body_of(NewKey))],
-) -> dict[str, Any]:
+) -> Key:
     """Add an SSH key; new servers get it."""
     key = None
     if body.good("public_key"):
@@ -67,27 +81,23 @@ async def create_ssh_key(
     fields = body.check()
     if key is None:
         raise InvalidFields(body.errors)
-    async with db.begin() as conn:
-        row = await queries.add(
-            conn,
-            account_id=caller.account_id,
-            name=fields.name,
-            public_key=key.line,
-            fingerprint=key.fingerprint,
-        )
-        if row is None:
-            raise InvalidFields({"public_key": ["The account has this key already."]})
-        await audit.record(conn, caller, "create_ssh_key", f"ssh_key {row.id}")
+    row = await queries.add(
+        conn,
+        account_id=caller.account_id,
+        name=fields.name,
+        public_key=key.line,
+        fingerprint=key.fingerprint,
+    )
+    if row is None:
+        raise InvalidFields({"public_key": ["The account has this key already."]})
+    await audit.record(conn, caller, "create_ssh_key", f"ssh_key {row.id}")
     return shown(row)
 
 
 @router.get("/ssh-keys/{reference_id}/")
-async def get_ssh_key(
-    reference_id: Reference, caller: Annotated[Caller, guard("ssh_keys:read")], db: Db
-) -> dict[str, Any]:
+async def get_ssh_key(reference_id: Reference, caller: Annotated[Caller, guard("ssh_keys:read")], conn: Conn) -> Key:
     """Show one SSH key."""
-    async with db.begin() as conn:
-        row = await queries.key(conn, caller.account_id, reference_id)
+    row = await queries.key(conn, caller.account_id, reference_id)
     if row is None:
         raise NotFound
     return shown(row)
@@ -95,12 +105,11 @@ async def get_ssh_key(
 
 @router.delete("/ssh-keys/{reference_id}/", status_code=204)
 async def delete_ssh_key(
-    reference_id: Reference, caller: Annotated[Caller, guard("ssh_keys:write")], db: Db
+    reference_id: Reference, caller: Annotated[Caller, guard("ssh_keys:write")], conn: Conn
 ) -> Response:
     """Delete an SSH key; servers that have it keep it."""
-    async with db.begin() as conn:
-        found = await queries.remove(conn, caller.account_id, reference_id)
-        if found is None:
-            raise NotFound
-        await audit.record(conn, caller, "delete_ssh_key", f"ssh_key {found}")
+    found = await queries.remove(conn, caller.account_id, reference_id)
+    if found is None:
+        raise NotFound
+    await audit.record(conn, caller, "delete_ssh_key", f"ssh_key {found}")
     return Response(status_code=204)

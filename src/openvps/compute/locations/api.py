@@ -1,20 +1,35 @@
 """`/locations/`: where servers can be."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from typing_extensions import TypedDict
 
-from openvps.accounts.auth import Caller, Db, guard
+from openvps.accounts.auth import Caller, guard
+from openvps.accounts.route import Route
+from openvps.accounts.transaction import Conn
 from openvps.compute.locations import queries
 from openvps.core.db import Record
 from openvps.core.errors import NotFound
-from openvps.core.paging import Page, listing, page
+from openvps.core.paging import Listing, Page, listing, page
 from openvps.core.requests import Reference
 
-router = APIRouter(tags=["locations"])
+router = APIRouter(tags=["locations"], route_class=Route)
 
 
-def shown(row: Record) -> dict[str, Any]:
+class Location(TypedDict):
+    """A place where servers can be; `code` is what `location` names everywhere else."""
+
+    id: int
+    uuid: str
+    code: str
+    name: str
+    country_name: str
+    country_code: str
+    is_active: bool
+
+
+def shown(row: Record) -> Location:
     """Return a location as the API shows it."""
     return {
         "id": row.id,
@@ -29,21 +44,22 @@ def shown(row: Record) -> dict[str, Any]:
 
 @router.get("/locations/")
 async def list_locations(
-    request: Request, _caller: Annotated[Caller, guard("servers:read")], db: Db, at: Annotated[Page, Depends(page)]
-) -> dict[str, Any]:
+    request: Request,
+    _caller: Annotated[Caller, guard("servers:read")],
+    conn: Conn,
+    at: Annotated[Page, Depends(page)],
+) -> Listing[Location]:
     """List the locations."""
-    async with db.begin() as conn:
-        rows = await queries.locations(conn)
+    rows = await queries.locations(conn)
     return listing(request, at, len(rows), [shown(row) for row in rows[at.offset : at.offset + at.size]])
 
 
 @router.get("/locations/{reference_id}/")
 async def get_location(
-    reference_id: Reference, _caller: Annotated[Caller, guard("servers:read")], db: Db
-) -> dict[str, Any]:
+    reference_id: Reference, _caller: Annotated[Caller, guard("servers:read")], conn: Conn
+) -> Location:
     """Show one location."""
-    async with db.begin() as conn:
-        row = await queries.location_shown(conn, reference_id)
+    row = await queries.location_shown(conn, reference_id)
     if row is None:
         raise NotFound
     return shown(row)

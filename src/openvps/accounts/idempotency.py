@@ -1,0 +1,108 @@
+"""`Idempotency-Key`: a POST that is repeated with its key is answered as the first time, and done once.
+
+The answer is kept in the transaction of what was done, so no death of ours in between can make a second server:
+before the commit nothing happened and the repetition does it; after it the repetition finds the answer. Only
+successes are kept: a refusal did nothing, and what was wrong with it may have been mended. Of a body only the hash
+is kept, and of a secret in an answer nothing: a replay leaves it out and says so.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from fastapi import Request, Response
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from openvps.accounts.auth import Caller
+from openvps.accounts.transaction import Transaction
+from openvps.core.db import Connection
+from openvps.core.errors import Conflict, InvalidFields
+from openvps.schema import idempotency_key
+
+KEPT = timedelta(hours=24)
+MAX_KEY_LENGTH = 255
+SHOWN_ONCE = ("password", "token", "invite")  # top-level fields of answers
+NOT_REPEATED = "shown once, in the first answer; a replay doesn't repeat it"
+
+
+async def once(
+    request: Request,
+    transaction: Transaction,
+    caller: Caller,
+    handle: Callable[[Request], Awaitable[Response]],
+) -> Response:
+    """Answer as the first time, or for the first time. Raises Conflict, InvalidFields."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return await handle(request)
+    if not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
+        raise InvalidFields({"Idempotency-Key": [f"1 to {MAX_KEY_LENGTH} printable ASCII characters."]})
+    conn = await transaction.connection()
+    asked = _asked(request)
+    if not await _lock(conn, caller.account_id, key):
+        raise Conflict(
+            "The first request with this Idempotency-Key is still running. Repeat it in a moment.", retry_after_s=1
+        )
+    kept = (
+        await conn.execute(
+            select(idempotency_key.c.asked, idempotency_key.c.status, idempotency_key.c.answer).where(
+                idempotency_key.c.account_id == caller.account_id,
+                idempotency_key.c.key == key,
+                idempotency_key.c.created_at > func.now() - KEPT,
+            )
+        )
+    ).one_or_none()
+    if kept is None:
+        answer = await handle(request)
+        await _keep(conn, caller.account_id, key, asked, answer)
+        return answer
+    if kept.asked != asked:
+        raise Conflict("This Idempotency-Key was used for another request. Use a new key for a new request.")
+    return Response(
+        kept.answer,
+        kept.status,
+        {"Idempotent-Replayed": "true"},
+        media_type="application/json" if kept.answer else None,
+    )
+
+
+async def forget_old(conn: Connection) -> None:
+    """Remove the answers that are no longer given again."""
+    await conn.execute(delete(idempotency_key).where(idempotency_key.c.created_at <= func.now() - KEPT))
+
+
+def _asked(request: Request) -> bytes:
+    """Return the hash of what is asked: path, query and body."""
+    digest = hashlib.sha256()
+    for part in (request.url.path.encode(), request.url.query.encode(), request.state.raw):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    return digest.digest()
+
+
+async def _lock(conn: Connection, account_id: int, key: str) -> bool:
+    """Whether this request is the only one with the key now, until its transaction ends."""
+    number = int.from_bytes(hashlib.sha256(f"{account_id}:{key}".encode()).digest()[:8], "big", signed=True)
+    return (await conn.execute(select(func.pg_try_advisory_xact_lock(number)))).scalar_one()
+
+
+async def _keep(conn: Connection, account_id: int, key: str, asked: bytes, answer: Response) -> None:
+    values = {"asked": asked, "status": answer.status_code, "answer": _without_secrets(bytes(answer.body))}
+    put = insert(idempotency_key).values(account_id=account_id, key=key, **values)
+    await conn.execute(
+        put.on_conflict_do_update(  # one that is over, but not yet forgotten
+            index_elements=["account_id", "key"], set_={**values, "created_at": func.now()}
+        )
+    )
+
+
+def _without_secrets(body: bytes) -> bytes:
+    if not body:
+        return body
+    answer: dict[str, Any] = json.loads(body)
+    hidden = [name for name in SHOWN_ONCE if isinstance(answer.get(name), str)]
+    if not hidden:
+        return body
+    return json.dumps(answer | dict.fromkeys(hidden) | {"not_repeated": dict.fromkeys(hidden, NOT_REPEATED)}).encode()
