@@ -1,7 +1,7 @@
 """`script/bench`: measurements on a whole OpenVPS of its own, which is purged at the end, also after Ctrl-C.
 
 They are no tests: numbers depend on the machine and on what else it does. The exit code says whether the targets
-were met. With OPENVPS_TEST_STATE set to a folder where a lab runs, that one is measured; OPENVPS_TEST_KEEP_LAB
+were met. `systemd` is none of them but a slow proof, on a machine of its own. With OPENVPS_TEST_STATE set to a folder where a lab runs, that one is measured; OPENVPS_TEST_KEEP_LAB
 leaves it running.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import create
 import idle
+import systemd
 from tables import say
 
 import lab as whole
@@ -24,6 +25,8 @@ def main() -> int:
     """Start a lab, measure, end it; returns 0 where the targets were met."""
     asked = _arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what follows `finally` is done
+    if asked.bench == "systemd":
+        return _proof()
     state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))
     try:
         say("starting an OpenVPS of our own; the image is built on the way")
@@ -41,6 +44,13 @@ def main() -> int:
     return 0 if met else 1
 
 
+def _proof() -> int:
+    try:
+        return 0 if systemd.prove() else 1
+    except KeyboardInterrupt:
+        return 130
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script/bench", description="Measure OpenVPS on this machine.")
     # The product's own interval, where the live tests have a shorter one.
@@ -52,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     two = benches.add_parser("idle", help="CPU and memory of our processes while servers do nothing")
     two.add_argument("--servers", type=int, default=50)
     two.add_argument("--minutes", type=float, default=10)
+    benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
     return parser.parse_args()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from openvps.core import settings
 from openvps.core.settings import Settings
-from openvps.ops import hostnet, incus_daemon, incus_project, leftovers, lock, machine, restart
+from openvps.ops import boot, hostnet, incus_daemon, incus_project, leftovers, lock, machine, restart
 from openvps.ops.incus_rest import IncusFailed
 from openvps.ops.machine import NotReady
 from openvps.ops.processes import end
@@ -65,6 +65,7 @@ def remove(config: Settings) -> None:
         daemon = incus_daemon.ensure(config)
     if daemon:
         incus_project.remove(daemon.socket, config)
+    boot.remove(config)
     hostnet.remove(config, config.project)
     if daemon is None or daemon.own:
         incus_daemon.stop(config)

@@ -86,6 +86,17 @@ def nameservers(settings: Settings, *, root: Path = Path("/")) -> list[str]:
     return []
 
 
+def standing(settings: Settings) -> dict[str, str]:
+    """Return the router's kernel settings as far as they are now as `apply` wants them."""
+    wanted = sysctls(settings, _uplinks(settings))
+    files = {name: _SYSCTL / name for name in wanted}
+    return {
+        name: value
+        for name, value in wanted.items()
+        if files[name].exists() and files[name].read_text().strip() == value
+    }
+
+
 def rules(settings: Settings, cell_name: str) -> Rules:
     """Return what the settings say about the firewall."""
     return Rules(

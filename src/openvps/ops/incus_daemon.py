@@ -19,6 +19,7 @@ from openvps.ops.processes import PATH, end, rotate
 from openvps.ops.run import ProgramFailed, run
 
 SYSTEM_SOCKET = Path("/var/lib/incus/unix.socket")
+SYSTEMD = Path("/run/systemd/system")  # there only where it runs (sd_booted(3))
 ADMIN_GROUP = "incus-admin"  # members speak to the daemon, which is to be root: only the worker is one
 PLACES = "/usr/libexec/incus:/usr/lib/incus:/opt/incus/bin"
 LXCFS = Path("/var/lib/lxcfs")
@@ -64,13 +65,20 @@ def find(settings: Settings) -> Daemon | None:
     return Daemon(SYSTEM_SOCKET, own=False) if answers(SYSTEM_SOCKET) else None
 
 
+def systemds(settings: Settings) -> bool:
+    """Return whether systemd starts the daemon that serves this installation, at boot too."""
+    if settings.incus_socket not in {None, SYSTEM_SOCKET}:
+        return False
+    return (bool(settings.incus_socket) or not folder(settings).exists()) and SYSTEMD.is_dir()
+
+
 def ensure(settings: Settings) -> Daemon:
     """Return a daemon that answers, started if need be. Raises NotReady."""
     if found := find(settings):
         return found
     if settings.incus_socket:
         raise NotReady(f"no Incus daemon answers at {settings.incus_socket} (OPENVPS_INCUS_SOCKET)")
-    if not folder(settings).exists() and Path("/run/systemd/system").is_dir():
+    if systemds(settings):
         return _start_systems()
     return _start_own(settings)
 

@@ -19,6 +19,7 @@ from openvps.core.settings import Settings
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import EngineError
 from openvps.ops import (
+    boot,
     btrfs_quota,
     hostnet,
     images,
@@ -100,6 +101,8 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
         except OSError as error:
             raise NotReady(f"the network can't be set up: {error}") from error
         notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
+        if incus_daemon.systemds(config) and boot.ensure(config, config.project):
+            notes.append(f"{boot.unit_name(config)} loads the firewall at boot, before Incus")
     with steps.step("engine") as notes:
         notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
         daemon = incus_daemon.ensure(config)

@@ -1,0 +1,97 @@
+"""Between the host's boot and the next `openvps up`: the firewall stands before the system's Incus starts servers.
+
+Our own daemon is started by `up`, behind the firewall. The system's starts at boot and takes up the servers that ran,
+long before anybody has run `up`. So `up` saves its rules and the router's kernel settings, and a unit loads them,
+without which systemd doesn't start Incus. Only nft and sysctl are run: no Python, and no name that must resolve.
+"""
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from openvps.core.settings import Settings
+from openvps.ops import hostnet
+from openvps.ops.firewall import ruleset
+from openvps.ops.machine import NotReady
+from openvps.ops.processes import PATH
+from openvps.ops.run import ProgramFailed, run
+
+UNITS = Path("/etc/systemd/system")
+
+
+def unit_name(settings: Settings) -> str:
+    """Return the unit's name: one an installation, as the table."""
+    return f"{settings.project}-firewall.service"
+
+
+def ensure(settings: Settings, cell_name: str, *, units: Path = UNITS) -> bool:
+    """Save what stands now and have systemd load it before Incus; returns whether the unit changed.
+
+    Raises NotReady where systemd refuses.
+    """
+    folder = _folder(settings)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _replace(folder / "firewall.nft", ruleset(hostnet.rules(settings, cell_name)))
+    kept = "".join(f"{name} = {value}\n" for name, value in hostnet.standing(settings).items())
+    _replace(folder / "sysctl.conf", kept)
+    file, wanted = units / unit_name(settings), unit(settings)
+    link = units / "incus.service.requires" / file.name
+    if file.exists() and file.read_text() == wanted and link.exists():
+        return False
+    _replace(file, wanted, 0o644)
+    try:
+        run(["systemctl", "daemon-reload"])
+        run(["systemctl", "enable", "--quiet", file.name])
+    except ProgramFailed as error:
+        raise NotReady(f"systemd doesn't take the firewall's unit: {error}") from error
+    return True
+
+
+def remove(settings: Settings, *, units: Path = UNITS) -> None:
+    """Take the unit away; there being none is success. Incus goes on."""
+    file = units / unit_name(settings)
+    if not file.exists():
+        return
+    with contextlib.suppress(ProgramFailed):  # what is left of it goes below
+        run(["systemctl", "disable", "--quiet", file.name])
+    file.unlink()
+    run(["systemctl", "daemon-reload"])
+
+
+def unit(settings: Settings) -> str:
+    """Return the unit's text.
+
+    It doesn't remain active, so each start of Incus loads the rules again, and nobody can stop Incus by stopping it.
+    What it loads is of the data folder: where that was removed by hand, Incus starts without.
+    """
+    folder = _folder(settings)
+    nft, sysctl = (shutil.which(name, path=PATH) or f"/usr/sbin/{name}" for name in ("nft", "sysctl"))
+    return f"""\
+[Unit]
+Description=The firewall of OpenVPS's servers ({settings.project}), before Incus starts them
+Documentation=file:{folder}/firewall.nft
+After=network-online.target nftables.service
+Before=incus.service
+RequiresMountsFor={folder}
+ConditionPathExists={folder}/firewall.nft
+
+[Service]
+Type=oneshot
+ExecStart={nft} -f {folder}/firewall.nft
+ExecStart=-{sysctl} --quiet --ignore --load={folder}/sysctl.conf
+
+[Install]
+RequiredBy=incus.service
+"""
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.data_dir.resolve() / "boot"
+
+
+def _replace(file: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file that is whole at any moment, also when the host is cut off meanwhile."""
+    fresh = file.with_name(f".{file.name}.openvps")
+    fresh.write_text(text)
+    fresh.chmod(mode)
+    fresh.rename(file)

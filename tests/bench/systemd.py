@@ -1,0 +1,239 @@
+"""`script/up` on a Debian 12 machine with systemd, from an empty machine to a purge, with a reboot on the way.
+
+No measurement but a proof: each line of the table was seen, in this order, or the run ends with the one that wasn't.
+The machine is made in `nested`, whose docstring says what it is helped with from outside. The repository is a clean
+clone of what is committed.
+"""
+
+import contextlib
+import re
+import secrets
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from nested import NAME, Nested, nested, settings_beside
+from tables import say, table
+
+from openvps.ops.run import ProgramFailed, run
+
+REPOSITORY = Path(__file__).parents[2]
+CLONE, PIDFILE = "/root/openvps", "/run/up.pid"
+UP = f"cd {CLONE} && echo $$ >{PIDFILE} && exec script/up"
+DOWN = ("/opt/openvps/bin/openvps", "down", "--purge", "--yes")
+READY_S, AGAIN_S, ACTIVE_S, BACK_S, END_S = 900, 20, 120, 60, 60
+LEFT = {  # what a purge must leave none of, and a line that prints it
+    "data folder": "ls -d /var/lib/openvps",
+    "firewall and unit": "nft list tables | grep openvps; ls -d /etc/systemd/system/*openvps*"
+    " /etc/systemd/system/*.requires/*openvps*; systemctl list-units --all --plain --no-legend 'openvps*'",
+    "routes": "ip route show | grep unreachable; ip -6 route show | grep unreachable; ip route show | grep vps",
+    "engine's project and pool": "incus project list -f csv | grep openvps; incus storage list -f csv | grep openvps",
+    "mounts and loop devices": "findmnt --raw --noheadings --output TARGET | grep openvps; losetup --list --noheadings --output BACK-FILE | grep incus/disks/openvps",
+    "processes": "pgrep -a -u openvps-db,openvps-api,openvps-worker; pgrep -a -f [b]in/openvps",
+}
+
+
+class NotSeen(Exception):
+    """What should have been seen wasn't."""
+
+
+class Seen:
+    """The table: what was seen, what it said, and how long it took."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[str]] = []
+
+    @contextlib.contextmanager
+    def step(self, what: str) -> Generator[list[str]]:
+        """Note a step with the words that its block appends; what it raises is noted too."""
+        notes: list[str] = []
+        began, ended = time.monotonic(), "FAILED"
+        try:
+            yield notes
+            ended = "; ".join(notes) or "yes"
+        finally:
+            self.rows.append([what, ended, f"{time.monotonic() - began:.1f}"])
+            say(f"{what}: {ended} ({self.rows[-1][2]} s)")
+
+
+def prove() -> bool:
+    """Go the whole way; returns whether all was seen."""
+    seen = Seen()
+    work = Path(tempfile.mkdtemp(prefix="openvps-whole-", dir="/var/lib"))
+    work.chmod(0o755)
+    number = secrets.randbelow(1 << 14)
+    pool = IPv4Network((f"10.{192 + number // 256}.{number % 256}.0", 24))
+    settings = settings_beside(work / "data", f"{chr(97 + number % 26)}{chr(97 + number // 26 % 26)}", pool)
+    failed = True
+    try:
+        with contextlib.ExitStack() as stack:
+            with seen.step("Debian 12 made of this machine's apt sources"):
+                machine = stack.enter_context(nested(settings))
+            _walk(machine, seen, work)
+            failed = False
+    except (NotSeen, ProgramFailed, TimeoutError) as error:
+        say(f"\nnot as it should be: {error}")
+        for log in sorted(work.glob("*.log")):
+            say(f"\n{log.name} ends with:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
+    finally:
+        run(["rm", "-rf", "--one-file-system", "--", str(work)])
+    say("\n" + table(["step", "seen", "seconds"], seen.rows))
+    return not failed
+
+
+def _walk(machine: Nested, seen: Seen, work: Path) -> None:
+    with seen.step("systemd has booted it") as notes:
+        run(machine.incus("start", NAME), env=machine.client)
+        notes.append(machine.booted())
+    with seen.step("a clean clone is in it") as notes:
+        notes.append(_clone(machine, work))
+    up, log = _up(machine, seen, work, "script/up on the empty machine", READY_S)
+    with seen.step("the printed curl line, pasted, until `active`"):
+        _make_a_server(machine, log)
+    printed = _printed(log, "log in to the newest one, a few seconds later:")
+    with seen.step("the printed ssh line, once, at the first `active`"):
+        machine.shell(f"{printed} 'touch /run/this-boot /root/kept'")
+    before, _, question = printed.partition("root@")
+    login = f"{before}root@{machine.shell(f'echo {question}').strip()}"
+    _end(machine, seen, up)
+    _goes_on(machine, seen, login)
+    up, _ = _up(machine, seen, work, "script/up again", AGAIN_S)
+    _end(machine, seen, up)
+    _reboot(machine, seen, login)
+    up, _ = _up(machine, seen, work, "script/up after the reboot", AGAIN_S)
+    with seen.step("the server is `active` still, and logged in to"):
+        machine.shell(f"{login} test -e /run/this-boot-2")
+    with seen.step("openvps down --purge --yes"):
+        machine.run(*DOWN)
+        _ended(up)
+    _nothing_left(machine, seen)
+
+
+def _clone(machine: Nested, work: Path) -> str:
+    """Put a clone of what is committed into the machine; returns the commit."""
+    clone, packed = work / "clone", work / "clone.tar"
+    run(["git", "clone", "--quiet", "--depth=1", f"file://{REPOSITORY}", str(clone)])
+    run(["tar", "--create", "--owner=0", "--group=0", f"--file={packed}", f"--directory={clone}", "."])
+    machine.run("mkdir", CLONE)
+    run(machine.incus("file", "push", str(packed), f"{NAME}{CLONE}.tar"), env=machine.client)
+    machine.run("tar", "--extract", f"--file={CLONE}.tar", f"--directory={CLONE}")
+    return run(["git", "-C", str(clone), "rev-parse", "--short", "HEAD"]).strip()
+
+
+def _up(machine: Nested, seen: Seen, work: Path, what: str, within_s: float) -> tuple[subprocess.Popen[bytes], Path]:
+    """Begin script/up and wait until it has said all that it says; returns it with its log."""
+    log = work / f"up-{len(seen.rows)}.log"
+    with seen.step(what) as notes:
+        began = time.monotonic()
+        process = machine.start(UP, log)
+        while "log in to the newest one" not in (said := log.read_text(errors="replace")):
+            if process.poll() is not None:
+                raise NotSeen(f"{what} ended with {process.returncode}")
+            if time.monotonic() - began > within_s:
+                raise NotSeen(f"{what} took over {within_s} s")
+            time.sleep(0.1)
+        if "the system Incus at /var/lib/incus" not in said:
+            raise NotSeen(f"{what} did not use the system's Incus")
+        notes.append("ready, on the system's Incus")
+    return process, log
+
+
+def _printed(log: Path, head: str) -> str:
+    """Return the line that is printed below `head`."""
+    deadline = time.monotonic() + 5  # it may be half written
+    while not (found := re.search(rf"^{re.escape(head)}\n(.+)\n\n", log.read_text(), re.MULTILINE)):
+        if time.monotonic() > deadline:
+            raise NotSeen(f"nothing is printed below: {head}")
+        time.sleep(0.1)
+    return found[1]
+
+
+def _make_a_server(machine: Nested, log: Path) -> None:
+    line = _printed(log, "make a server:")
+    answer = machine.shell(line)
+    if '"status":"provisioning"' not in answer.replace(" ", ""):
+        raise NotSeen(f"the curl line was answered {answer}")
+    token = re.search(r"Bearer (vps_\w+)", line)
+    asked = f"curl -s http://127.0.0.1:8080/api/v1/servers/ -H 'Authorization: Bearer {token and token[1]}'"
+    machine.shell(f'until {asked} | grep -q \'"status": *"active"\'; do sleep 0.1; done', timeout_s=ACTIVE_S)
+
+
+def _end(machine: Nested, seen: Seen, up: subprocess.Popen[bytes]) -> None:
+    with seen.step("SIGTERM ends it") as notes:
+        machine.shell(f"kill -TERM $(cat {PIDFILE})")
+        notes.append(f"exit code {_ended(up)}")
+
+
+def _ended(up: subprocess.Popen[bytes]) -> int:
+    try:
+        code = up.wait(END_S)
+    except subprocess.TimeoutExpired as error:
+        up.kill()
+        raise NotSeen(f"up did not end within {END_S} s") from error
+    if code:
+        raise NotSeen(f"up ended with {code}")
+    return code
+
+
+def _goes_on(machine: Nested, seen: Seen, login: str) -> None:
+    with seen.step("the server runs on, on the system's Incus") as notes:
+        notes.append(f"incus.service {machine.shell('systemctl is-active incus.service').strip()}")
+        notes.append(_state(machine))
+        machine.shell(f"{login} test -e /run/this-boot")
+
+
+def _state(machine: Nested) -> str:
+    """Return the engine's word for the one server. Raises NotSeen unless it runs."""
+    state = machine.shell("incus list --project openvps --format csv --columns s").strip()
+    if state != "RUNNING":
+        raise NotSeen(f"the engine says of the server: {state or 'there is none'}")
+    return state
+
+
+def _reboot(machine: Nested, seen: Seen, login: str) -> None:
+    """Reboot the machine, and see the server come back behind the firewall with nobody there to run `up`."""
+    boot = "cut -d' ' -f22 /proc/1/stat"  # when its init started
+    with seen.step("a reboot of the machine") as notes:
+        before = machine.shell(boot)
+        with contextlib.suppress(ProgramFailed):  # it may be gone before the answer is
+            machine.run("systemctl", "reboot")
+        deadline, now = time.monotonic() + BACK_S, before
+        while now == before:
+            if time.monotonic() > deadline:
+                raise NotSeen(f"the machine did not reboot within {BACK_S} s")
+            time.sleep(0.5)
+            with contextlib.suppress(ProgramFailed):
+                now = machine.shell(boot)
+        notes.append(machine.booted())
+    with seen.step("the server comes back by itself") as notes:
+        machine.shell(f"until {login} -o ConnectTimeout=1 true; do sleep 0.2; done 2>/dev/null", timeout_s=BACK_S)
+        machine.shell(f"{login} 'test -e /root/kept && ! test -e /run/this-boot && touch /run/this-boot-2'")
+        notes.append(_state(machine))
+    with seen.step("the firewall stood before Incus started") as notes:
+        machine.shell("nft list table inet openvps_openvps")
+        if machine.shell("pgrep -f '[b]in/openvps' || true").strip():
+            raise NotSeen("an openvps runs already, so it may have been what loaded the firewall")
+        loaded = _moment(machine, "openvps-firewall.service", "ExecMainExitTimestampMonotonic")
+        started = _moment(machine, "incus.service", "ExecMainStartTimestampMonotonic")
+        if not 0 < loaded < started:
+            raise NotSeen(f"the firewall was loaded at {loaded} us, Incus started at {started} us")
+        notes.append(f"by {(started - loaded) / 1000:.0f} ms")
+        if machine.shell("cat /proc/sys/net/ipv4/ip_forward").strip() != "1":
+            raise NotSeen("the machine doesn't forward")
+
+
+def _moment(machine: Nested, unit: str, what: str) -> int:
+    return int(machine.run("systemctl", "show", "--value", f"--property={what}", unit))
+
+
+def _nothing_left(machine: Nested, seen: Seen) -> None:
+    for what, line in LEFT.items():
+        with seen.step(f"left of it: {what}") as notes:
+            if found := machine.shell(f"{{ {line}; }} 2>/dev/null || true").strip():
+                raise NotSeen(f"left of {what}: {found}")
+            notes.append("nothing")
+    with seen.step("the system's Incus goes on") as notes:
+        notes.append(machine.shell("systemctl is-active incus.service").strip())
