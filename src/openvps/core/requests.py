@@ -116,6 +116,14 @@ def accepts(model: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
+def flag(request: Request, name: str) -> bool:
+    """Read a yes or no of the query, no if it isn't there. Raises InvalidFields."""
+    text = request.query_params.get(name, "false").lower()
+    if text not in {"true", "false", "1", "0"}:
+        raise InvalidFields({name: ["`true` or `false`."]})
+    return text in {"true", "1"}
+
+
 def reference(text: str) -> int | UUID:
     """Return the id or UUID that a path names. Raises NotFound for anything else."""
     if text.isascii() and text.isdecimal():

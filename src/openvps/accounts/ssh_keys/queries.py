@@ -1,9 +1,10 @@
 """The SQL of SSH keys."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection, Record
@@ -39,6 +40,23 @@ async def keys(conn: Connection, account_id: int, *, offset: int, limit: int) ->
 async def key(conn: Connection, account_id: int, reference: int | UUID) -> Record | None:
     """Return one of the account's keys."""
     return (await conn.execute(select(*_SHOWN).where(*_named(account_id, reference)))).one_or_none()
+
+
+async def named(conn: Connection, account_id: int, references: Iterable[int | UUID]) -> dict[int | UUID, Record]:
+    """Return those of the account's keys that are named, by how they are named."""
+    wanted = set(references)
+    rows = await conn.execute(
+        select(*_SHOWN)
+        .where(
+            ssh_key.c.account_id == account_id,
+            or_(
+                ssh_key.c.id.in_([one for one in wanted if isinstance(one, int)]),
+                ssh_key.c.uuid.in_([one for one in wanted if isinstance(one, UUID)]),
+            ),
+        )
+        .order_by(ssh_key.c.id)
+    )
+    return {name: row for row in rows for name in (row.id, row.uuid) if name in wanted}
 
 
 async def lines(conn: Connection, account_id: int) -> list[str]:

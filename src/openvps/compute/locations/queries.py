@@ -3,6 +3,7 @@
 Room is reserved by one UPDATE that only matches where there is enough: no lock is taken before, none is forgotten.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -35,11 +36,12 @@ async def location_shown(conn: Connection, reference: int | UUID) -> Record | No
     return (await conn.execute(select(*_SHOWN).where(key == reference))).one_or_none()
 
 
-async def active(conn: Connection, code: str) -> int | None:
-    """Return the id of an active location."""
+async def active(conn: Connection, place: str | int) -> Record | None:
+    """Return id and code of an active location, named by either."""
+    key = location.c.code if isinstance(place, str) else location.c.id
     return (
-        await conn.execute(select(location.c.id).where(location.c.code == code, location.c.is_active))
-    ).scalar_one_or_none()
+        await conn.execute(select(location.c.id, location.c.code).where(key == place, location.c.is_active))
+    ).one_or_none()
 
 
 async def put_location(conn: Connection, **values: Any) -> int:
@@ -96,34 +98,57 @@ async def candidates(conn: Connection, location_id: int, plan: Record) -> list[R
     )
 
 
-async def reserve(conn: Connection, cell_id: int, plan: Record, *, seen_since: datetime) -> bool:
-    """Take the plan's size out of a cell's room; False if there isn't enough or the cell wasn't seen lately."""
+@dataclass(frozen=True)
+class Size:
+    """What a server takes of its cell's room."""
+
+    vcpus: int
+    memory_mib: int
+    storage_gb: int
+
+    def beyond(self, other: "Size") -> "Size":
+        """Return what of this doesn't fit into `other`."""
+        return Size(
+            max(0, self.vcpus - other.vcpus),
+            max(0, self.memory_mib - other.memory_mib),
+            max(0, self.storage_gb - other.storage_gb),
+        )
+
+
+async def reserve(conn: Connection, cell_id: int, size: Size, *, seen_since: datetime) -> bool:
+    """Take a size out of a cell's room; False if there isn't enough or the cell wasn't seen lately."""
     done = await conn.execute(
         update(cell)
         .where(
             cell.c.id == cell_id,
             cell.c.seen_at >= seen_since,
-            cell.c.used_vcpus + plan.vcpus <= cell.c.room_vcpus,
-            cell.c.used_memory_mib + plan.memory_mib <= cell.c.room_memory_mib,
-            cell.c.used_storage_gb + plan.storage_gb <= cell.c.room_storage_gb,
+            *(
+                used + wanted <= room
+                for used, wanted, room in (
+                    (cell.c.used_vcpus, size.vcpus, cell.c.room_vcpus),
+                    (cell.c.used_memory_mib, size.memory_mib, cell.c.room_memory_mib),
+                    (cell.c.used_storage_gb, size.storage_gb, cell.c.room_storage_gb),
+                )
+                if wanted  # asking for none of what there is too little of is no harm
+            ),
         )
         .values(
-            used_vcpus=cell.c.used_vcpus + plan.vcpus,
-            used_memory_mib=cell.c.used_memory_mib + plan.memory_mib,
-            used_storage_gb=cell.c.used_storage_gb + plan.storage_gb,
+            used_vcpus=cell.c.used_vcpus + size.vcpus,
+            used_memory_mib=cell.c.used_memory_mib + size.memory_mib,
+            used_storage_gb=cell.c.used_storage_gb + size.storage_gb,
         )
     )
     return done.rowcount == 1
 
 
-async def give_back(conn: Connection, cell_id: int, *, vcpus: int, memory_mib: int, storage_gb: int) -> None:
-    """Return a server's size to its cell's room."""
+async def give_back(conn: Connection, cell_id: int, size: Size) -> None:
+    """Return a size to its cell's room."""
     await conn.execute(
         update(cell)
         .where(cell.c.id == cell_id)
         .values(
-            used_vcpus=cell.c.used_vcpus - vcpus,
-            used_memory_mib=cell.c.used_memory_mib - memory_mib,
-            used_storage_gb=cell.c.used_storage_gb - storage_gb,
+            used_vcpus=cell.c.used_vcpus - size.vcpus,
+            used_memory_mib=cell.c.used_memory_mib - size.memory_mib,
+            used_storage_gb=cell.c.used_storage_gb - size.storage_gb,
         )
     )

@@ -53,18 +53,20 @@ async def plan_shown(conn: Connection, reference: int | UUID) -> Record | None:
     return (await conn.execute(select(*_SHOWN).where(key == reference))).one_or_none()
 
 
-async def offered(conn: Connection, plan_id: int) -> Record | None:
-    """Return the sizes and the price of a plan that new servers may have."""
+async def offered(conn: Connection, reference: int | UUID) -> Record | None:
+    """Return the sizes and the price of a plan that servers may have."""
+    key = plan.c.uuid if isinstance(reference, UUID) else plan.c.id
     return (
         await conn.execute(
             select(
                 plan.c.id,
+                plan.c.name,
                 plan.c.kind,
                 plan.c.vcpus,
                 plan.c.memory_mib,
                 plan.c.storage_gb,
                 plan.c.price_monthly_micro,
-            ).where(plan.c.id == plan_id, plan.c.retired_at.is_(None))
+            ).where(key == reference, plan.c.retired_at.is_(None))
         )
     ).one_or_none()
 

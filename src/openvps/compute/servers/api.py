@@ -7,6 +7,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 
 from openvps.accounts import audit
 from openvps.accounts.auth import Caller, guard
@@ -14,7 +15,7 @@ from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.actions import queries as actions
 from openvps.compute.servers import password, queries, shape
-from openvps.compute.servers.create import create
+from openvps.compute.servers.create import Preview, create, preview
 from openvps.compute.servers.fields import FullUpdate, NewServer, PartialUpdate
 from openvps.compute.servers.states import STATUSES, TRANSITIONS
 from openvps.core import jobs
@@ -22,7 +23,7 @@ from openvps.core.clock import now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields, NotFound
 from openvps.core.paging import Listing, Page, listing, page
-from openvps.core.requests import Body, Reference, accepts, body_of
+from openvps.core.requests import Body, Reference, accepts, body_of, flag
 
 router = APIRouter(tags=["servers"], route_class=Route)
 
@@ -46,12 +47,21 @@ async def list_servers(
     return listing(request, at, count, [shape.summary(row) for row in rows])
 
 
-@router.post("/servers/", status_code=201, openapi_extra=accepts(NewServer))
+@router.post(
+    "/servers/",
+    status_code=201,
+    response_model=shape.Created,
+    openapi_extra=accepts(NewServer),
+    responses={200: {"model": Preview, "description": "With `dry_run=true`: what would happen; nothing is made."}},
+)
 async def create_server(
     request: Request, caller: Writer, conn: Conn, body: Annotated[Body[NewServer], Depends(body_of(NewServer))]
-) -> shape.Created:
+) -> shape.Created | JSONResponse:
     """Deploy a new server with the given configuration."""
-    row = await create(conn, caller, body, request.app.state.settings)
+    settings = request.app.state.settings
+    if flag(request, "dry_run"):
+        return JSONResponse(await preview(conn, caller, body, settings))
+    row = await create(conn, caller, body, settings)
     return shape.created(row, PROVISIONING)
 
 

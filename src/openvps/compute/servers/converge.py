@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from openvps.actions import queries as actions
 from openvps.compute.addresses import queries as addresses
 from openvps.compute.locations import queries as locations
+from openvps.compute.locations.queries import Size
 from openvps.compute.servers import queries
 from openvps.compute.servers.readiness import greets
 from openvps.compute.servers.states import SETTLED, transition
@@ -242,9 +243,7 @@ async def ensure_row_gone(at: Sight) -> None:
     rests_until = now() + timedelta(seconds=at.context.settings.address_rest_s)
     async with at.context.database.begin() as conn:
         await addresses.free(conn, row.id, rests_until=rests_until)
-        await locations.give_back(
-            conn, row.cell_id, vcpus=row.vcpus, memory_mib=row.memory_mib, storage_gb=row.storage_gb
-        )
+        await locations.give_back(conn, row.cell_id, Size(row.vcpus, row.memory_mib, row.storage_gb))
         await ledger.release(conn, f"server:{row.id}")
         await actions.finish(conn, [one.id for one in at.running], "completed")
         await queries.remove(conn, row.id)

@@ -1,9 +1,13 @@
 """What customers send of a server: the shape of each field, and what it may hold."""
 
 import re
-from typing import Annotated
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from openvps.core.requests import MAX_ID
 
 MAX_USER_DATA_BYTES = 64 << 10
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -37,41 +41,107 @@ def _tags(value: list[str]) -> list[str]:
     return sorted(set(value))
 
 
+def _reference(value: Any) -> int | UUID:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_ID:
+        return value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return UUID(value)
+    raise ValueError("An id: a whole number, or a UUID.")
+
+
 Text = Annotated[str, Field(strict=True)]
 Name = Annotated[Text, AfterValidator(_name)]
 Hostname = Annotated[Text, AfterValidator(_hostname)]
 UserData = Annotated[Text, AfterValidator(_user_data)]
 Tags = Annotated[list[Text], AfterValidator(_tags)]
 Flag = Annotated[bool, Field(strict=True)]
-Id = Annotated[int, Field(strict=True, ge=1, lt=1 << 63)]
+Ref = Annotated[int | UUID, BeforeValidator(_reference)]
+Place = Text | Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
 
 
 class NewServer(BaseModel):
-    """What `POST /servers/` takes."""
+    """What `POST /servers/` takes. Of each pair of names for one thing, either will do.
 
-    name: Name
-    plan_id: Id
-    os_id: Id
-    location: Text
-    hostname: Hostname | None = None
-    ssh_key_id: Id | None = None
-    backups_enabled: Flag = False
-    user_data: UserData | None = None
-    tags: Tags = []
+    Which fields are needed is said by `order.py`, where the two dialects become one.
+    """
+
+    name: Annotated[
+        Name | None,
+        Field(
+            description="Letters, digits and hyphens. Left out, it is the first label of `hostname`.",
+            examples=["web-server-1"],
+        ),
+    ] = None
+    plan_id: Annotated[Ref | None, Field(description="The plan; see GET /plans/.", examples=[1])] = None
+    os_id: Annotated[
+        Ref | None,
+        Field(description="The operating system's version; see GET /operating-systems/.", examples=[3]),
+    ] = None
+    location: Annotated[
+        Place | None, Field(description="The location's code or id; see GET /locations/.", examples=["us-west"])
+    ] = None
+    hostname: Annotated[
+        Hostname | None,
+        Field(
+            description="The host name, one label or an FQDN. Left out, it is `name`.", examples=["web1.example.com"]
+        ),
+    ] = None
+    ssh_key_id: Annotated[
+        Ref | None,
+        Field(description="One of the account's SSH keys. None named: all of them are installed.", examples=[1]),
+    ] = None
+    backups_enabled: Annotated[Flag, Field(description="Whether it is backed up every day.")] = False
+    plan: Annotated[Ref | None, Field(description="Another name for `plan_id`.")] = None
+    os_version: Annotated[Ref | None, Field(description="Another name for `os_id`.")] = None
+    ssh_keys: Annotated[list[Ref] | None, Field(description="Several SSH keys of the account.", max_length=100)] = (
+        None
+    )
+    user_data: Annotated[
+        UserData | None,
+        Field(description="cloud-init user data, run once at the first boot.", examples=["#cloud-config\n"]),
+    ] = None
+    tags: Annotated[
+        Tags, Field(description="Labels of your own, to find servers by.", examples=[["web", "env:prod"]])
+    ] = []
 
 
 class FullUpdate(BaseModel):
     """What `PUT` takes: all three."""
 
-    name: Name
-    hostname: Hostname
-    backups_enabled: Flag
+    name: Annotated[Name, Field(description="The server's name.", examples=["web-server-1"])]
+    hostname: Annotated[
+        Hostname,
+        Field(description="The host name; the server takes it at its next boot.", examples=["web1.example.com"]),
+    ]
+    backups_enabled: Annotated[Flag, Field(description="Whether it is backed up every day.", examples=[True])]
 
 
 class PartialUpdate(BaseModel):
     """What `PATCH` takes: any of them."""
 
-    name: Name | None = None
-    hostname: Hostname | None = None
-    backups_enabled: Flag | None = None
-    tags: Tags | None = None
+    name: Annotated[Name | None, Field(description="The server's name.", examples=["web-server-1"])] = None
+    hostname: Annotated[
+        Hostname | None, Field(description="The host name; the server takes it at its next boot.")
+    ] = None
+    backups_enabled: Annotated[Flag | None, Field(description="Whether it is backed up every day.")] = None
+    tags: Annotated[Tags | None, Field(description="Labels of your own; they replace those that were there.")] = None
+
+
+class PowerAction(BaseModel):
+    """What `POST /servers/{id}/power/` takes."""
+
+    action: Annotated[
+        Literal["start", "stop", "restart", "hard_stop"],
+        Field(
+            description="`stop` and `restart` shut down cleanly; `hard_stop` cuts the power at once.",
+            examples=["restart"],
+        ),
+    ]
+
+
+class Resize(BaseModel):
+    """What `POST /servers/{id}/resize/` takes: either name of the plan."""
+
+    plan: Annotated[Ref | None, Field(description="The new plan; its disk can't be smaller.", examples=[2])] = None
+    plan_id: Annotated[Ref | None, Field(description="Another name for `plan`.")] = None

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
@@ -48,9 +49,10 @@ async def systems(conn: Connection) -> list[Record]:
     )
 
 
-async def known(conn: Connection, system_id: int) -> bool:
-    """Whether there is such an operating system."""
-    return (await conn.execute(select(exists().where(system.c.id == system_id)))).scalar_one()
+async def version(conn: Connection, reference: int | UUID) -> int | None:
+    """Return the id of an operating system's version, None if there is none."""
+    key = system.c.uuid if isinstance(reference, UUID) else system.c.id
+    return (await conn.execute(select(system.c.id).where(key == reference))).scalar_one_or_none()
 
 
 async def newest_image(conn: Connection, cell_id: int, system_id: int) -> Record | None:
