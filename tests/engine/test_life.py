@@ -1,9 +1,10 @@
 """A machine's life on a real Incus: every verb does its work, and twice is no harm."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from workshop import Workshop, until, until_true
+from workshop import Workshop, on_host, until, until_true
 
 from openvps.engine.protocol import Busy, EngineError, Machine, Missing
 
@@ -79,6 +80,25 @@ async def test_start_and_kill_twice_are_no_ops(workshop: Workshop) -> None:
     await workshop.until_status(spec.name, "stopped")
     await until(lambda: workshop.engine.start(spec.name))
     await workshop.until_status(spec.name, "running")
+
+
+async def test_an_interface_that_stayed_behind_is_not_in_the_way_of_a_start(workshop: Workshop) -> None:
+    spec = await workshop.a_machine()
+    await until(lambda: workshop.engine.kill(spec.name))
+    await workshop.until_status(spec.name, "stopped")
+    await on_host("ip", "link", "add", spec.nic, "type", "veth", "peer", "name", f"p{spec.nic}")
+    await until(lambda: workshop.engine.start(spec.name))
+    await workshop.until_status(spec.name, "running")
+    assert f"dev {spec.nic}" in await on_host("ip", "route", "get", spec.addresses[0])
+
+
+async def test_an_interface_of_a_running_machine_is_never_removed(workshop: Workshop) -> None:
+    other, spec = await workshop.a_machine(), workshop.a_spec()
+    with pytest.raises(EngineError, match="File exists"):
+        await until(lambda: workshop.engine.create(replace(spec, nic=other.nic)))
+    with pytest.raises(EngineError):
+        await until(lambda: workshop.engine.start(spec.name))
+    assert f"dev {other.nic}" in await on_host("ip", "route", "get", other.addresses[0])
 
 
 async def test_stop_returns_at_once_and_twice_is_a_no_op(workshop: Workshop) -> None:

@@ -12,13 +12,13 @@ from urllib.parse import quote
 import httpx2
 
 from openvps.engine.incus import config as words
+from openvps.engine.incus import host
 from openvps.engine.incus.client import CONNECT_S, Client, failure
 from openvps.engine.incus.metrics import usage_of
-from openvps.engine.protocol import Capacity, EngineError, Event, Machine, Missing, Usage
+from openvps.engine.protocol import Capacity, Event, Machine, Missing, Usage
 
 CHUNK = 1 << 20
 UPLOAD_S = 600  # storing an image is no look at one machine: it may take minutes
-FORGET_S = 5.0
 
 
 class IncusCell:
@@ -100,10 +100,8 @@ class IncusCell:
 
     async def forget_address(self, address: str) -> None:
         """Flush what the host's connection tracking knows of a freed address."""
-        if not self._client.local:
-            return  # a remote cell's hosts flush for themselves
-        for side in ("--orig-src", "--orig-dst"):
-            await _conntrack("-D", "-f", "ipv6" if ":" in address else "ipv4", side, address)
+        if self._client.local:  # a remote cell's hosts flush for themselves
+            await host.forget_connections(address)
 
     async def _targets(self) -> list[dict[str, str]]:
         """Return the query that reaches each member of a cluster; of a lone host, the empty one."""
@@ -111,28 +109,6 @@ class IncusCell:
             return [{}]
         members = await self._client.get("/1.0/cluster/members", recursion="1")
         return [{"target": member["server_name"]} for member in members if member["status"] == "Online"]
-
-
-async def _conntrack(*argv: str) -> None:
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "conntrack",
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except FileNotFoundError as error:
-        raise EngineError("conntrack isn't installed on this host") from error
-    try:
-        async with asyncio.timeout(FORGET_S):
-            _, said = await process.communicate()
-    except TimeoutError as error:
-        process.kill()
-        await process.wait()
-        raise EngineError(f"conntrack did not end within {FORGET_S} s") from error
-    if process.returncode and b" 0 flow entries" not in said:  # nothing to forget is an error to it
-        raise EngineError(f"conntrack {' '.join(argv)}: {said.decode(errors='replace').strip()}")
 
 
 def _sha256(file: Path) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openvps.engine.incus import config as words
+from openvps.engine.incus import host
 from openvps.engine.incus.client import SUCCESS, Client
 from openvps.engine.incus.guest import Guest
 from openvps.engine.protocol import Busy, DiskFull, EngineError, Machine, MachineSpec, Missing
@@ -21,6 +22,7 @@ from openvps.engine.protocol import Busy, DiskFull, EngineError, Machine, Machin
 SPARE_STEP, SPARE_MOST = 16 << 20, 512 << 20
 SPARE_STEPS_A_START = 3
 
+STALE_NIC_TEXTS = ("Failed to create the veth interfaces", "File exists")
 EXISTS_TEXTS = ("already exists", "UNIQUE constraint failed: instances")
 SETTLE_S, SETTLE_LOOKS = 0.1, 5  # how long a machine's end may take to be recorded
 
@@ -91,6 +93,10 @@ class IncusMachines:
             await self._set_state(name, "start", unless="already running")
         except DiskFull:
             await self._start_full(name)
+        except EngineError as error:
+            if not await self._freed_nic(name, str(error)):
+                raise
+            await self._set_state(name, "start", unless="already running")
 
     async def stop(self, name: str, grace_s: int) -> None:
         """Ask for a clean shutdown, given up after `grace_s`; returns at once."""
@@ -155,6 +161,22 @@ class IncusMachines:
             for part in ("config", "devices"):
                 if not wanted.get(part, {}).items() <= present[part].items():
                     raise
+
+    async def _freed_nic(self, name: str, failure: str) -> bool:
+        """Remove the stopped machine's interface where that is what the start failed at; returns whether it was.
+
+        A start that fails may leave it on the host, in the way of every later one. On another machine's engine we
+        can't: there it stays until somebody removes it.
+        """
+        if not self._client.local or not all(text in failure for text in STALE_NIC_TEXTS):
+            return False
+        nic: str = (await self._client.get(_path(name)))["devices"]["eth0"]["host_name"]
+        everyone: list[dict[str, Any]] = await self._client.get("/1.0/instances", recursion="1")
+        users = [one for one in everyone if one["devices"].get("eth0", {}).get("host_name") == nic]
+        if f'"{nic}"' not in failure or any(one["status"] != "Stopped" for one in users):
+            return False
+        await host.remove_interface(nic)
+        return True
 
     async def _start_full(self, name: str) -> None:
         root = (await self._client.get(_path(name)))["devices"]["root"]
