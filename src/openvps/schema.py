@@ -73,8 +73,15 @@ account = Table(
     Column("last_name", Text, nullable=False, server_default=""),
     Column("company_name", Text, nullable=False, server_default=""),
     Column("is_operator", Boolean, nullable=False, server_default=text("false")),
-    Column("max_servers", Integer),  # null: the installation's setting
+    Column("password_hash", Text),  # argon2id; null: nobody signs in, or the invite is still out
+    Column("invite_digest", LargeBinary, unique=True),  # SHA-256; who has the invite sets the password, once
+    _moment("invite_expires_at"),
+    Column("max_servers", Integer),  # quotas; null: the installation's setting
+    Column("max_vcpus", Integer),
+    Column("creates_an_hour", Integer),
     _moment("disabled_at"),
+    Column("disabled_reason", Text, nullable=False, server_default=""),
+    _moment("deleted_at"),  # the row stays for its ledger entries, without the person's data
     _created_at(),
 )
 
@@ -82,6 +89,7 @@ token = Table(
     "token",
     metadata,
     _id(),
+    _uuid(),
     _ref("account_id", "account.id", ondelete="CASCADE"),
     Column("name", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of the whole token
@@ -322,6 +330,7 @@ action = Table(  # `subject_id` is no foreign key: an action outlives what it di
     Column("exclusive", Boolean, nullable=False),
     Column("status", Text, nullable=False, server_default="running"),
     Column("progress", SmallInteger, nullable=False, server_default=text("0")),  # percent of its steps
+    Column("before", JSONB(none_as_null=True)),  # what is put back should it fail
     Column("error", Text),
     _moment("started_at"),  # when a worker first looked
     _moment("finished_at"),
@@ -336,14 +345,19 @@ action = Table(  # `subject_id` is no foreign key: an action outlives what it di
         unique=True,
         postgresql_where=text("exclusive AND finished_at IS NULL"),
     ),
+    Index(  # the quota of creates an hour counts them
+        "ix_action_creates", "account_id", "created_at", postgresql_where=text("kind = 'server.create'")
+    ),
 )
 
-audit_entry = Table(  # who, from where, with which token, did what to what; never changed
+audit_entry = Table(  # who, from where, with which token, did what to what; a trigger refuses every change
     "audit_entry",
     metadata,
     _id(),
-    Column("account_id", BigInteger),
+    Column("account_id", BigInteger),  # null: root on the host, or nobody we know
     Column("token_id", BigInteger),
+    Column("token_name", Text),
+    Column("request_id", Text),
     Column("client_address", INET),
     Column("operation", Text, nullable=False),
     Column("subject", Text, nullable=False, server_default=""),
