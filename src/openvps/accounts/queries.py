@@ -104,7 +104,13 @@ async def lock_account(conn: Connection, account_id: int) -> Record:
     """Lock the account's row: what is counted or spent under it is counted or spent once."""
     return (
         await conn.execute(
-            select(account.c.id, account.c.max_servers, account.c.is_operator)
+            select(
+                account.c.id,
+                account.c.max_servers,
+                account.c.max_vcpus,
+                account.c.creates_an_hour,
+                account.c.is_operator,
+            )
             .where(account.c.id == account_id)
             .with_for_update()
         )

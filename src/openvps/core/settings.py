@@ -123,6 +123,15 @@ class Settings(BaseSettings):
         description="who may create servers that share the host's kernel (read the security notes)",
     )
     max_servers: int = Field(default=100, ge=0, description="servers an account may have, unless its own quota says")
+    max_vcpus: int = Field(default=1000, ge=0, description="vCPUs an account may have, unless its own quota says")
+    creates_an_hour: int = Field(
+        default=600, ge=0, description="servers an account may create in 60 minutes, unless its own quota says"
+    )
+    failures_allowed: int = Field(
+        default=100,
+        ge=1,
+        description="wrong tokens, passwords and invites that a client address may send in 10 minutes",
+    )
 
     # times
     stop_grace_s: int = Field(
