@@ -1,8 +1,8 @@
 """`script/bench`: measurements on a whole OpenVPS of its own, which is purged at the end, also after Ctrl-C.
 
 They are no tests: numbers depend on the machine and on what else it does. The exit code says whether the targets
-were met. `systemd` is none of them but a slow proof, on a machine of its own. With OPENVPS_TEST_STATE set to a folder where a lab runs, that one is measured; OPENVPS_TEST_KEEP_LAB
-leaves it running.
+were met. `systemd` is none of them but a slow proof, on a machine of its own. With OPENVPS_TEST_STATE set to a folder
+where a lab runs, that one is measured; OPENVPS_TEST_KEEP_LAB leaves it running.
 """
 
 import argparse

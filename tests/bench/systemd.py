@@ -31,7 +31,8 @@ LEFT = {  # what a purge must leave none of, and a line that prints it
     " /etc/systemd/system/*.requires/*openvps*; systemctl list-units --all --plain --no-legend 'openvps*'",
     "routes": "ip route show | grep unreachable; ip -6 route show | grep unreachable; ip route show | grep vps",
     "engine's project and pool": "incus project list -f csv | grep openvps; incus storage list -f csv | grep openvps",
-    "mounts and loop devices": "findmnt --raw --noheadings --output TARGET | grep openvps; losetup --list --noheadings --output BACK-FILE | grep incus/disks/openvps",
+    "mounts and loop devices": "findmnt --raw --noheadings --output TARGET | grep openvps;"
+    " losetup --list --noheadings --output BACK-FILE | grep -x '/var/lib/incus/disks/openvps.*'",
     "processes": "pgrep -a -u openvps-db,openvps-api,openvps-worker; pgrep -a -f [b]in/openvps",
 }
 
@@ -87,7 +88,7 @@ def prove() -> bool:
 def _walk(machine: Nested, seen: Seen, work: Path) -> None:
     with seen.step("systemd has booted it") as notes:
         run(machine.incus("start", NAME), env=machine.client)
-        notes.append(machine.booted())
+        notes += [machine.booted(), *_failed_units(machine)]
     with seen.step("a clean clone is in it") as notes:
         notes.append(_clone(machine, work))
     up, log = _up(machine, seen, work, "script/up on the empty machine", READY_S)
@@ -106,6 +107,10 @@ def _walk(machine: Nested, seen: Seen, work: Path) -> None:
     up, _ = _up(machine, seen, work, "script/up after the reboot", AGAIN_S)
     with seen.step("the server is `active` still, and logged in to"):
         machine.shell(f"{login} test -e /run/this-boot-2")
+    with seen.step("what a purge is to remove is found"):
+        for what, line in LEFT.items():
+            if not _found(machine, line):
+                raise NotSeen(f"no {what}, while it runs: so nothing is proved by finding none later")
     with seen.step("openvps down --purge --yes"):
         machine.run(*DOWN)
         _ended(up)
@@ -207,7 +212,7 @@ def _reboot(machine: Nested, seen: Seen, login: str) -> None:
             time.sleep(0.5)
             with contextlib.suppress(ProgramFailed):
                 now = machine.shell(boot)
-        notes.append(machine.booted())
+        notes += [machine.booted(), *_failed_units(machine)]
     with seen.step("the server comes back by itself") as notes:
         machine.shell(f"until {login} -o ConnectTimeout=1 true; do sleep 0.2; done 2>/dev/null", timeout_s=BACK_S)
         machine.shell(f"{login} 'test -e /root/kept && ! test -e /run/this-boot && touch /run/this-boot-2'")
@@ -225,14 +230,23 @@ def _reboot(machine: Nested, seen: Seen, login: str) -> None:
             raise NotSeen("the machine doesn't forward")
 
 
+def _failed_units(machine: Nested) -> list[str]:
+    listed = machine.shell("systemctl list-units --failed --plain --no-legend").splitlines()
+    return [f"failed: {line.split()[0]}" for line in listed]
+
+
 def _moment(machine: Nested, unit: str, what: str) -> int:
     return int(machine.run("systemctl", "show", "--value", f"--property={what}", unit))
+
+
+def _found(machine: Nested, line: str) -> str:
+    return machine.shell(f"{{ {line}; }} 2>/dev/null || true").strip()
 
 
 def _nothing_left(machine: Nested, seen: Seen) -> None:
     for what, line in LEFT.items():
         with seen.step(f"left of it: {what}") as notes:
-            if found := machine.shell(f"{{ {line}; }} 2>/dev/null || true").strip():
+            if found := _found(machine, line):
                 raise NotSeen(f"left of {what}: {found}")
             notes.append("nothing")
     with seen.step("the system's Incus goes on") as notes:
