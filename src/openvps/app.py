@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openvps.accounts import api as account_api
 from openvps.accounts.ssh_keys import api as ssh_keys_api
+from openvps.actions import api as actions_api
+from openvps.actions.waiting import Changes
 from openvps.compute.locations import api as locations_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
@@ -22,7 +24,7 @@ from openvps.core.db import Database
 from openvps.core.errors import Error, Unauthenticated, Unavailable
 
 BASE_PATH = "/api/v1"
-SLICES = (servers_api, plans_api, systems_api, locations_api, ssh_keys_api, account_api)
+SLICES = (servers_api, actions_api, plans_api, systems_api, locations_api, ssh_keys_api, account_api)
 
 logger = log.get(__name__)
 
@@ -56,7 +58,9 @@ def create_app() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     app.state.database = Database(app.state.settings.conninfo("api"), pool_size=8)
+    app.state.changes = Changes(app.state.settings.conninfo("api"))
     yield
+    await app.state.changes.close()
     await app.state.database.close()
 
 

@@ -166,8 +166,10 @@ async def test_power_answers_as_the_page_has_it(world: World, verb: str) -> None
     number = await world.a_server(customer, name="web-server-01", status=before)
     answer = await customer("POST", f"/servers/{number}/{verb}/")
     assert answer.status_code == 200
+    [(action,)] = await world.sql("SELECT max(id) FROM action")
     assert answer.json() == {
         "status": "success",
+        "action_id": action,
         "message": f"Server is {meanwhile}",
         "server": {"id": number, "name": "web-server-01", "status": meanwhile},
     }

@@ -14,7 +14,13 @@ pytestmark = [pytest.mark.live, pytest.mark.anyio]
 async def test_a_created_machine_runs_as_specified(workshop: Workshop) -> None:
     spec = await workshop.a_machine(memory_mib=192, marks={"server": "7"})
     assert await workshop.engine.look(spec.name) == Machine(
-        name=spec.name, status="running", vcpus=1, memory_mib=192, hostname=spec.hostname, marks={"server": "7"}
+        name=spec.name,
+        status="running",
+        vcpus=1,
+        memory_mib=192,
+        storage_gb=1,
+        hostname=spec.hostname,
+        marks={"server": "7"},
     )
 
 

@@ -66,6 +66,7 @@ class Machine:
     status: Literal["running", "stopped", "other"]
     vcpus: int
     memory_mib: int
+    storage_gb: int
     hostname: str
     marks: Mapping[str, str]
     stopped_by_guest: bool = False  # the engine noted a clean end, not a crash of the host

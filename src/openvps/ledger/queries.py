@@ -6,7 +6,7 @@ creates at once can't spend the same credit.
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection
@@ -51,6 +51,13 @@ async def hold(conn: Connection, *, account_id: int, amount_micro: int, referenc
     """Set credit aside; the caller has locked the account and seen that it is there."""
     await conn.execute(
         insert(ledger_hold).values(account_id=account_id, amount_micro=amount_micro, reference=reference)
+    )
+
+
+async def hold_instead(conn: Connection, reference: str, amount_micro: int) -> None:
+    """Change what is held; where nothing is held any more, nothing is."""
+    await conn.execute(
+        update(ledger_hold).where(ledger_hold.c.reference == reference).values(amount_micro=amount_micro)
     )
 
 

@@ -12,13 +12,16 @@ from fastapi.responses import JSONResponse
 from openvps.accounts import audit
 from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
-from openvps.accounts.transaction import Conn
+from openvps.accounts.transaction import Conn, Tx
 from openvps.actions import queries as actions
-from openvps.compute.servers import password, queries, shape
+from openvps.actions import waiting
+from openvps.actions.shape import Action
+from openvps.actions.shape import shown as action
+from openvps.compute.servers import password, power, queries, shape
 from openvps.compute.servers.create import Preview, create, preview
-from openvps.compute.servers.fields import FullUpdate, NewServer, PartialUpdate
-from openvps.compute.servers.states import STATUSES, TRANSITIONS
-from openvps.core import jobs
+from openvps.compute.servers.fields import FullUpdate, NewServer, PartialUpdate, PowerAction, Resize
+from openvps.compute.servers.resize import resize
+from openvps.compute.servers.states import SETTLED, STATUSES
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields, NotFound
@@ -66,9 +69,16 @@ async def create_server(
 
 
 @router.get("/servers/{reference_id}/")
-async def get_server(reference_id: Reference, caller: Reader, conn: Conn) -> shape.Detail:
-    """Show one server, with what it uses."""
-    return shape.detail(await _shown(conn, caller, reference_id), now())
+async def get_server(request: Request, reference_id: Reference, caller: Reader, tx: Tx) -> shape.Detail:
+    """Show one server, with what it uses; with `?wait=30` once it is on no way any more, or after so many seconds."""
+
+    async def look(conn: Connection) -> Record:
+        return await _shown(conn, caller, reference_id)
+
+    row = await look(await tx.connection())
+    if waiting.seconds(request) and row.status not in SETTLED:
+        row = await waiting.until(request, tx, f"server:{row.id}", look, lambda row: row.status in SETTLED)
+    return shape.detail(row, now())
 
 
 @router.put("/servers/{reference_id}/", openapi_extra=accepts(FullUpdate))
@@ -94,30 +104,67 @@ async def patch_server(
 
 
 @router.delete("/servers/{reference_id}/", status_code=204)
-async def delete_server(reference_id: Reference, caller: Writer, conn: Conn) -> Response:
+async def delete_server(request: Request, reference_id: Reference, caller: Writer, conn: Conn) -> Response:
     """Delete a server permanently. This can't be undone."""
-    await _begin(conn, caller, reference_id, "delete")
-    return Response(status_code=204)
+    _, action_id = await power.begin(conn, caller, reference_id, "delete")
+    return Response(status_code=204, headers={"Location": str(request.url_for("get_action", reference_id=action_id))})
 
 
 @router.post("/servers/{reference_id}/start/")
 async def start_server(reference_id: Reference, caller: Writer, conn: Conn) -> shape.Power:
     """Power on a stopped server."""
-    return shape.power(await _begin(conn, caller, reference_id, "start"), "Server is starting")
+    return shape.power(*await power.begin(conn, caller, reference_id, "start"), "Server is starting")
 
 
 @router.post("/servers/{reference_id}/stop/")
 async def stop_server(reference_id: Reference, caller: Writer, conn: Conn) -> shape.Power:
     """Shut a running server down gracefully; after the grace time it is cut off."""
-    return shape.power(await _begin(conn, caller, reference_id, "stop"), "Server is stopping")
+    return shape.power(*await power.begin(conn, caller, reference_id, "stop"), "Server is stopping")
 
 
 @router.post("/servers/{reference_id}/reboot/")
 async def reboot_server(reference_id: Reference, caller: Writer, conn: Conn) -> shape.Power:
     """Restart a running server gracefully."""
-    row = await _begin(conn, caller, reference_id, "reboot")
-    await queries.want_reboot(conn, row.id)
-    return shape.power(row, "Server is rebooting")
+    return shape.power(*await power.reboot(conn, caller, reference_id), "Server is rebooting")
+
+
+@router.post("/servers/{reference_id}/power/", openapi_extra=accepts(PowerAction))
+async def power_server(
+    reference_id: Reference,
+    caller: Writer,
+    conn: Conn,
+    body: Annotated[Body[PowerAction], Depends(body_of(PowerAction))],
+) -> shape.Power:
+    """Start, stop or restart a server, or cut its power (`hard_stop`), which also ends what is under way."""
+    action = body.check().action
+    if action == "restart":
+        return shape.power(*await power.reboot(conn, caller, reference_id), "Server is rebooting")
+    message = "Server is starting" if action == "start" else "Server is stopping"
+    return shape.power(*await power.begin(conn, caller, reference_id, action), message)
+
+
+@router.post("/servers/{reference_id}/resize/", openapi_extra=accepts(Resize))
+async def resize_server(
+    request: Request,
+    reference_id: Reference,
+    caller: Writer,
+    conn: Conn,
+    body: Annotated[Body[Resize], Depends(body_of(Resize))],
+) -> shape.Resized:
+    """Give a server another plan. It grows while it runs; where it has to be restarted, the answer says so."""
+    row, action_id, restarts = await resize(conn, caller, reference_id, body, request.app.state.settings)
+    message = "Server is resizing; it will be restarted" if restarts else "Server is resizing"
+    return {**shape.power(row, action_id, message), "restart": restarts}
+
+
+@router.get("/servers/{reference_id}/actions/")
+async def list_server_actions(
+    request: Request, reference_id: Reference, caller: Reader, conn: Conn, at: Annotated[Page, Depends(page)]
+) -> Listing[Action]:
+    """List what was done to a server, newest first."""
+    row = await _shown(conn, caller, reference_id)
+    count, rows = await actions.page(conn, caller.account_id, row.id, offset=at.offset, limit=at.size)
+    return listing(request, at, count, [action(row) for row in rows])
 
 
 @router.post("/servers/{reference_id}/reset-password/")
@@ -128,37 +175,15 @@ async def reset_password(reference_id: Reference, caller: Writer, conn: Conn) ->
     if row.status != "active":
         raise BadRequest(f"Only an active server's password can be reset; this one is {row.status}.")
     await queries.want_password(conn, row.id, hashed)
-    await _wake(conn, caller, row.id, "server.reset_password")
+    action_id = await power.wake(conn, caller, row.id, "server.reset_password")
     await audit.record(conn, caller, "reset_password", f"server {row.id}")
-    return {**shape.power(row, "Root password is being reset"), "password": text}
+    return {**shape.power(row, action_id, "Root password is being reset"), "password": text}
 
 
 async def _shown(conn: Connection, caller: Caller, reference: int | UUID) -> Record:
     row = await queries.shown(conn, caller.account_id, reference)
     if row is None:
         raise NotFound
-    return row
-
-
-async def _wake(conn: Connection, caller: Caller, server_id: int, kind: str, *, exclusive: bool = False) -> None:
-    """Begin an action and have converge look now."""
-    await actions.begin(conn, account_id=caller.account_id, kind=kind, subject_id=server_id, exclusive=exclusive)
-    await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server_id}", priority=jobs.CUSTOMER, server_id=server_id)
-
-
-async def _begin(conn: Connection, caller: Caller, reference: int | UUID, kind: str) -> Record:
-    """Put a server on its way. Raises NotFound, BadRequest where its status doesn't allow it."""
-    way = TRANSITIONS[kind]
-    row = await queries.begin(conn, caller.account_id, reference, way, now())
-    if row is None:
-        status = await queries.status_of(conn, caller.account_id, reference)
-        if status is None:
-            raise NotFound
-        raise BadRequest(way.refused.format(status=status))
-    if kind == "delete":
-        await actions.cancel_unfinished(conn, row.id, "The server was deleted.")
-    await _wake(conn, caller, row.id, f"server.{kind}", exclusive=True)
-    await audit.record(conn, caller, f"{kind}_server", f"server {row.id}")
     return row
 
 
@@ -174,5 +199,5 @@ async def _update(
         await queries.change(conn, before.id, values, wake=renamed, at=now())
         await audit.record(conn, caller, "update_server", f"server {before.id}")
     if renamed:
-        await _wake(conn, caller, before.id, "server.rename")
+        await power.wake(conn, caller, before.id, "server.rename")
     return shape.detail(await _shown(conn, caller, before.id), now())

@@ -14,9 +14,9 @@ from openvps.actions import queries as actions
 from openvps.compute.addresses import queries as addresses
 from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
-from openvps.compute.servers import queries
+from openvps.compute.servers import promise, queries
 from openvps.compute.servers.readiness import greets
-from openvps.compute.servers.states import SETTLED, transition
+from openvps.compute.servers.states import SETTLED, level, transition
 from openvps.core import log
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
@@ -142,6 +142,20 @@ async def ensure_hostname(at: Sight) -> None:
         raise Wait
 
 
+async def ensure_size(at: Sight) -> None:
+    """The machine has the row's CPUs and memory, and its disk at least; running or not, since growing is done live.
+
+    A change that needs a restart raised `reboots`: then `ensure_rebooted` has stopped it before. A disk is never made
+    smaller, also where a resize was put back.
+    """
+    if at.machine is None:
+        return
+    row, has = at.row, at.machine
+    if (has.vcpus, has.memory_mib) != (row.vcpus, row.memory_mib) or has.storage_gb < row.storage_gb:
+        await at.engine.configure(at.name, spec(at))
+        raise Wait
+
+
 async def ensure_rebooted(at: Sight) -> None:
     """As many reboots as were asked for: stopped, recorded, and then started by `ensure_running`.
 
@@ -150,7 +164,7 @@ async def ensure_rebooted(at: Sight) -> None:
     if at.machine is None or _mark(at.machine, "reboots") >= at.row.reboots:
         return
     if at.machine.status == "running":
-        await _shut_down(at, since=at.since("server.reboot"))
+        await _shut_down(at, since=at.since("server.reboot") or at.since(promise.RESIZE))
     await at.engine.mark(at.name, "reboots", str(at.row.reboots))
     raise Wait
 
@@ -269,11 +283,12 @@ GOALS: dict[str, tuple[Step, ...]] = {
         ensure_machine,
         ensure_hostname,
         ensure_rebooted,
+        ensure_size,
         ensure_running,
         ensure_ready,
         ensure_password,
     ),
-    "stopped": (ensure_off, ensure_hostname, ensure_credit_released),
+    "stopped": (ensure_off, ensure_hostname, ensure_size, ensure_credit_released),
     "absent": (ensure_gone, ensure_addresses_forgotten, ensure_row_gone),
 }
 
@@ -284,10 +299,10 @@ async def converge(context: Context, server: int, *, patience_s: float = 30.0) -
     Returns when they agree, when it failed for good, or when `patience_s` ran out: the row's `look_at` has the sweep
     come back, so nothing depends on this call.
     """
-    started = now()
+    started, progress = now(), 0
     while True:
         try:
-            wait_s = await _look_once(context, server)
+            wait_s, progress = await _look_once(context, server, progress)
         except Busy:
             wait_s = BUSY_S
         except EngineError as error:  # Away, or refused: perhaps better later, until the deadline
@@ -302,46 +317,54 @@ async def converge(context: Context, server: int, *, patience_s: float = 30.0) -
         await asyncio.sleep(wait_s)
 
 
-async def _look_once(context: Context, server: int) -> float | None:
-    """Look, and do the next thing. Returns seconds until the next look, None when there is nothing more to do."""
+async def _look_once(context: Context, server: int, progress: int) -> tuple[float | None, int]:
+    """Look, and do the next thing.
+
+    Returns the seconds until the next look, None when there is nothing more to do; and how far it is, in percent,
+    which the next look notes.
+    """
     async with context.database.begin() as conn:
         row = await queries.row(conn, server)
         if row is None:
-            return None
+            return None, progress
         cell = await locations.cell_row(conn, row.cell_id)
         own = await addresses.of_server(conn, server)
         running = await actions.unfinished(conn, server)
+        await actions.progressed(conn, running, progress)
     if row.deadline_at is not None and row.deadline_at <= now():
         await _fail(context, row, running, "It took too long and was given up.")
-        return 0
+        return 0, 0
     engine = context.engines.get(row.cell_id)
     if engine is None:
         raise Away(f"no engine for cell {row.cell_id}")
     machine = await engine.look(machine_name(server))
     sight = Sight(row, cell, own, running, machine, engine, context)
+    steps = GOALS[row.wanted]
     try:
-        for step in GOALS[row.wanted]:
+        for done, step in enumerate(steps):
+            progress = 100 * done // len(steps)
             await step(sight)
     except Wait as wait:
-        return wait.seconds
+        return wait.seconds, progress
     except Failed as failure:
         await _fail(context, row, running, str(failure))
-        return 0
+        return 0, 0
     except Refused as refusal:
         await _refuse(context, row, running, refusal)
-        return 0
-    return None if row.wanted == "absent" or await _agree(context, row, running) else 0
+        return 0, 0
+    return (None if row.wanted == "absent" or await _agree(context, row, running) else 0), 0
 
 
 async def _agree(context: Context, row: queries.Row, running: list[Record]) -> bool:
     """Settle the row and finish what brought it here; False if it wants something else by now."""
     way = next((found for one in running if (found := transition(one.kind))), None)
     status = way.done if way else row.status
-    if status not in SETTLED:  # its action was ended by hand: the level speaks for itself
-        status = "active" if row.wanted == "running" else "stopped"
+    if status not in SETTLED:  # a resize, or its action was ended by hand: the level speaks for itself
+        status = level(row.wanted)
     async with context.database.begin() as conn:
         if not await queries.settle(conn, row, status=status, at=now()):
             return False
+        await promise.settle(conn, row.id, running)
         await actions.finish(conn, [one.id for one in running], "completed")
     logger.info("settled", server=row.id, status=status)
     return True
@@ -351,15 +374,13 @@ async def _fail(context: Context, row: queries.Row, running: list[Record], reaso
     """End in the named state of failure, with a reason; what is wanted from now on is made true next."""
     way = next((found for one in running if (found := transition(one.kind))), None)
     async with context.database.begin() as conn:
+        wanted = (way.wanted_if_failed or row.wanted) if way else "stopped"
+        status = (way.failed or level(wanted)) if way else "error"
         failed = await queries.fail(
-            conn,
-            row,
-            status=way.failed if way else "error",
-            wanted=way.wanted_if_failed if way else "stopped",
-            error=reason if way is None or way.failed == "error" else None,
-            at=now(),
+            conn, row, status=status, wanted=wanted, error=reason if status == "error" else None, at=now()
         )
         if failed:
+            await promise.put_back(conn, row.id, running, context.settings.hold_hours)
             await actions.finish(conn, [one.id for one in running], "failed", reason)
     logger.warning("failed", server=row.id, reason=reason, kinds=[one.kind for one in running])
 

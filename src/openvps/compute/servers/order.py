@@ -60,7 +60,7 @@ async def look_up(conn: Connection, caller: Caller, body: Body[NewServer], setti
         cells = await locations.candidates(conn, place.id, plan)
         if not cells:
             body.wrong(
-                _said(body, "plan_id", "plan"), f"No host in {place.code} can hold this plan; see its `locations`."
+                said(body, "plan_id", "plan"), f"No host in {place.code} can hold this plan; see its `locations`."
             )
     body.check()
     if name is None or plan is None or system_id is None or place is None:
@@ -74,7 +74,7 @@ async def named_plan(
     """Return the plan that either field names, if the caller may have it; what is wrong is noted."""
     plan = await _either(conn, body, names, _plan)
     if plan and plan.kind == "container" and settings.container_plans == "operators" and not caller.is_operator:
-        body.wrong(_said(body, *names), "This plan shares the host's kernel and is offered to the operator only.")
+        body.wrong(said(body, *names), "This plan shares the host's kernel and is offered to the operator only.")
         return None
     return plan
 
@@ -123,7 +123,7 @@ async def _keys(conn: Connection, caller: Caller, body: Body[NewServer]) -> list
     return list(dict.fromkeys(row.public_key for row in found.values()))
 
 
-def _said(body: Body[Any], *names: str) -> str:
+def said(body: Body[Any], *names: str) -> str:
     """Return the name that the customer used, the first one if none."""
     return next(
         (name for name in names if name in body.given and getattr(body.fields, name, None) is not None), names[0]

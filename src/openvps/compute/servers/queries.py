@@ -1,6 +1,6 @@
 """The SQL of servers. A server that is wanted absent is deleted for its customer: no query of theirs sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -106,7 +106,7 @@ async def begin(
             .where(_named(account_id, reference), server.c.status.in_(to.allowed))
             .values(
                 status=to.meanwhile,
-                wanted=to.wanted,
+                wanted=to.wanted or server.c.wanted,
                 deadline_at=at + timedelta(seconds=to.deadline_s) if to.deadline_s else None,
                 look_at=at,
                 error=None,
@@ -116,6 +116,40 @@ async def begin(
             .returning(server.c.id, server.c.name, server.c.status)
         )
     ).one_or_none()
+
+
+async def promised(conn: Connection, account_id: int, reference: int | UUID) -> Record | None:
+    """Return what one server was promised, and where it is; locked against others who'd change it."""
+    return (
+        await conn.execute(
+            select(
+                server.c.id,
+                server.c.status,
+                server.c.cell_id,
+                server.c.location_id,
+                server.c.plan_id,
+                server.c.vcpus,
+                server.c.memory_mib,
+                server.c.storage_gb,
+                server.c.price_monthly_micro,
+                plan.c.kind,
+            )
+            .join(plan, plan.c.id == server.c.plan_id)
+            .where(_named(account_id, reference))
+            .with_for_update(of=server)
+        )
+    ).one_or_none()
+
+
+async def size(conn: Connection, server_id: int) -> Record:
+    """Return a server's cell, and what it takes of its room."""
+    columns = (server.c.cell_id, server.c.vcpus, server.c.memory_mib, server.c.storage_gb)
+    return (await conn.execute(select(*columns).where(server.c.id == server_id))).one()
+
+
+async def promise(conn: Connection, server_id: int, values: Mapping[str, int]) -> None:
+    """Promise a server another plan, size and price."""
+    await conn.execute(update(server).where(server.c.id == server_id).values(**values))
 
 
 async def want_reboot(conn: Connection, server_id: int) -> None:

@@ -100,6 +100,13 @@ class Power(TypedDict):
     status: str
     message: str
     server: PoweredServer
+    action_id: int
+
+
+class Resized(Power):
+    """What a resize answers at once; `restart` announces one."""
+
+    restart: bool
 
 
 class Password(Power):
@@ -179,10 +186,11 @@ def detail(row: Record, at: datetime) -> Detail:
     }
 
 
-def power(row: Record, message: str) -> Power:
+def power(row: Record, action_id: int, message: str) -> Power:
     """Return what the power endpoints answer."""
     return {
         "status": "success",
         "message": message,
         "server": {"id": row.id, "name": row.name, "status": row.status},
+        "action_id": action_id,
     }

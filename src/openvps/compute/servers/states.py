@@ -19,12 +19,13 @@ class Transition:
 
     allowed: frozenset[str]
     meanwhile: str
-    done: str
-    failed: str
-    wanted: Wanted  # what converge makes true
-    wanted_if_failed: Wanted
+    done: str | None  # None, here and below: as it was, active or stopped
+    failed: str | None
+    wanted: Wanted | None  # what converge makes true
+    wanted_if_failed: Wanted | None
     deadline_s: int | None  # None: tried until done
     refused: str  # what the customer reads when it isn't allowed
+    cancels: str | None = None  # it ends what runs, and this is told there as the reason
 
 
 TRANSITIONS: dict[str, Transition] = {
@@ -68,9 +69,31 @@ TRANSITIONS: dict[str, Transition] = {
         deadline_s=900,
         refused="Only an active server can be rebooted; this one is {status}.",
     ),
+    "hard_stop": Transition(
+        allowed=frozenset({"active", "starting", "stopping", "rebooting"}),
+        meanwhile="stopping",
+        done="stopped",
+        failed="active",
+        wanted="stopped",
+        wanted_if_failed="running",
+        deadline_s=120,
+        refused="There is no power to cut: this server is {status}.",
+        cancels="The server's power was cut.",
+    ),
+    "resize": Transition(
+        allowed=frozenset({"active", "stopped"}),
+        meanwhile="resizing",
+        done=None,
+        failed=None,
+        wanted=None,
+        wanted_if_failed=None,
+        deadline_s=900,
+        refused="Only an active or stopped server can be resized; this one is {status}.",
+    ),
     "delete": Transition(
         allowed=frozenset(
-            {"active", "stopped", "suspended", "error", "provisioning", "starting", "stopping", "rebooting"}
+            {"active", "stopped", "suspended", "error"}
+            | {"provisioning", "starting", "stopping", "rebooting", "resizing"}
         ),
         meanwhile="deleting",
         done="deleted",
@@ -79,10 +102,16 @@ TRANSITIONS: dict[str, Transition] = {
         wanted_if_failed="absent",
         deadline_s=None,
         refused="This server can't be deleted now; it is {status}.",
+        cancels="The server was deleted.",
     ),
 }
 
 STATUSES = frozenset({one.meanwhile for one in TRANSITIONS.values()}) | SETTLED
+
+
+def level(wanted: str) -> str:
+    """Return the status of a server that is what its row wants, and on no way."""
+    return "active" if wanted == "running" else "stopped"
 
 
 def transition(kind: str) -> Transition | None:

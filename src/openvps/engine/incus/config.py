@@ -87,6 +87,7 @@ def ended_unnoted(instance: Mapping[str, Any]) -> bool:
 def machine_of(instance: Mapping[str, Any]) -> Machine:
     """Return an instance's JSON as a Machine; with its disk use where the state came along."""
     config: dict[str, str] = instance["config"] or {}  # none while it is being deleted
+    devices: dict[str, dict[str, str]] = instance["devices"] or {}
     cpus = config.get("limits.cpu", "")
     state: dict[str, Any] = instance.get("state") or {}
     disks: dict[str, dict[str, int]] = state.get("disk") or {}
@@ -95,6 +96,7 @@ def machine_of(instance: Mapping[str, Any]) -> Machine:
         status=STATUS.get(instance["status"], "other"),
         vcpus=int(cpus) if cpus.isdecimal() else 0,
         memory_mib=size_bytes(config.get("limits.memory", "")) >> 20,
+        storage_gb=plan_gb(devices.get("root", {})),
         hostname=config.get(f"{OURS}hostname", ""),
         marks={
             key.removeprefix(OURS): value

@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0003"
 down_revision = "0002"
@@ -49,12 +50,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_idempotency_key_created_at"), "idempotency_key", ["created_at"])
     op.add_column("action", sa.Column("started_at", sa.DateTime(timezone=True)))
     op.add_column("action", sa.Column("progress", sa.SmallInteger(), server_default="0", nullable=False))
+    op.add_column("action", sa.Column("before", postgresql.JSONB()))
     op.create_check_constraint(op.f("ck_action_progress"), "action", "progress BETWEEN 0 AND 100")
     op.execute(TELL)
 
 
 def downgrade() -> None:
     op.execute(TELL_NOT)
+    op.drop_column("action", "before")
     op.drop_column("action", "progress")
     op.drop_column("action", "started_at")
     op.drop_table("idempotency_key")

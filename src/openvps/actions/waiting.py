@@ -1,0 +1,108 @@
+"""Long polls: who asks with `?wait=<s>` is answered when it is done, or when the seconds are over.
+
+One connection a process listens to what triggers tell of changed rows (migration 0003). A waiter holds no connection:
+it looks, commits, waits for word, and looks again. Word that was lost costs `LOOK_S`, never an answer.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+import psycopg
+from fastapi import Request
+
+from openvps.accounts.auth import authenticate
+from openvps.accounts.transaction import Transaction
+from openvps.core import log
+from openvps.core.db import Connection
+from openvps.core.errors import InvalidFields
+
+MAX_WAIT_S = 60
+LOOK_S = 5.0
+CHANNEL = "openvps_changes"  # payload: table:id
+RECONNECT_S = 2.0
+
+T = TypeVar("T")
+logger = log.get(__name__)
+
+
+class Changes:
+    """Word of changed rows, handed to who waits for one."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listening: asyncio.Task[None] | None = None
+
+    @contextlib.asynccontextmanager
+    async def of(self, subject: str) -> AsyncGenerator[asyncio.Event]:
+        """Lend an event that is set when `subject` (`server:12`) changes."""
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
+        event = asyncio.Event()
+        self._waiters[subject].add(event)
+        try:
+            yield event
+        finally:
+            self._waiters[subject].discard(event)
+            if not self._waiters[subject]:
+                del self._waiters[subject]
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._listening is not None:
+            self._listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listening
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as conn:
+                    await conn.execute(f"LISTEN {CHANNEL}".encode())
+                    async for word in conn.notifies():
+                        for event in self._waiters.get(word.payload, ()):
+                            event.set()
+            except psycopg.Error as error:
+                logger.warning("listening_ended", error=str(error).partition("\n")[0])
+            await asyncio.sleep(RECONNECT_S)
+
+
+def seconds(request: Request) -> int:
+    """Read `wait`: how many seconds the answer may take. Raises InvalidFields."""
+    text = request.query_params.get("wait", "0")
+    if not (text.isascii() and text.isdecimal() and int(text[:9]) <= MAX_WAIT_S):
+        raise InvalidFields({"wait": [f"Whole seconds from 0 to {MAX_WAIT_S}."]})
+    return int(text)
+
+
+async def until(
+    request: Request,
+    transaction: Transaction,
+    subject: str,
+    look: Callable[[Connection], Awaitable[T]],
+    done: Callable[[T], bool],
+) -> T:
+    """Return what `look` sees: at once, or with `?wait=` when it is `done` or the time is over.
+
+    Raises what `look` raises, and Unauthenticated if the token was revoked meanwhile.
+    """
+    wait_s = seconds(request)
+    if wait_s == 0:
+        return await look(await transaction.connection())
+    loop = asyncio.get_running_loop()
+    end = loop.time() + wait_s
+    changes: Changes = request.app.state.changes
+    async with changes.of(subject) as changed:
+        while True:
+            changed.clear()
+            found = await look(await transaction.connection())
+            left = end - loop.time()
+            if left <= 0 or done(found):
+                return found
+            await transaction.commit()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), min(left, LOOK_S))
+            await authenticate(request, await transaction.connection())
