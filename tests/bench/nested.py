@@ -7,6 +7,9 @@ The container is privileged and nesting. What a machine has and a container hasn
 - control groups: where this host has version 1 and `cpu` apart from `cpuacct`, systemd can't mount the pair as it
   wants to, and then the engine inside sees no CPU limits. Each is mounted by itself, at every boot.
 
+What it must not have, since the kernel is this host's: a say in which programs the kernel runs (systemd-binfmt). The
+kernel limits that `openvps up` raises inside (`ops/machine.py`) are this host's, and stay raised, as after any `up`.
+
 Its packages come from this machine's own apt sources. How this machine's apt, pip and uv reach theirs (proxies,
 certificates, indexes) is handed in when it runs, and is kept nowhere else.
 """
@@ -204,6 +207,7 @@ def _furnish(made: Nested) -> None:
         "/etc/systemd/system/as-a-machine.service": UNIT,
         "/etc/systemd/system/sysinit.target.d/as-a-machine.conf": "[Unit]\nWants=as-a-machine.service\n",
         "/etc/systemd/system/lxcfs.service.d/as-a-machine.conf": "[Unit]\nConditionVirtualization=\n",
+        "/etc/systemd/system/systemd-binfmt.service.d/as-a-machine.conf": "[Unit]\nConditionVirtualization=!container\n",
         "/usr/local/sbin/as-a-machine": AS_A_MACHINE,
     }
     for path, text in files.items():

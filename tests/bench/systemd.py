@@ -107,6 +107,9 @@ def _walk(machine: Nested, seen: Seen, work: Path) -> None:
     up, _ = _up(machine, seen, work, "script/up after the reboot", AGAIN_S)
     with seen.step("the server is `active` still, and logged in to"):
         machine.shell(f"{login} test -e /run/this-boot-2")
+    _end(machine, seen, up)
+    _no_firewall_no_engine(machine, seen)
+    up, _ = _up(machine, seen, work, "script/up, which writes the rules anew", AGAIN_S)
     with seen.step("what a purge is to remove is found"):
         for what, line in LEFT.items():
             if not _found(machine, line):
@@ -228,6 +231,18 @@ def _reboot(machine: Nested, seen: Seen, login: str) -> None:
         notes.append(f"by {(started - loaded) / 1000:.0f} ms")
         if machine.shell("cat /proc/sys/net/ipv4/ip_forward").strip() != "1":
             raise NotSeen("the machine doesn't forward")
+
+
+def _no_firewall_no_engine(machine: Nested, seen: Seen) -> None:
+    """Spoil the saved rules, and see that systemd doesn't start Incus then."""
+    with seen.step("with spoilt rules Incus isn't started") as notes:
+        machine.shell("echo nonsense >>/var/lib/openvps/boot/firewall.nft")
+        machine.shell("systemctl stop incus.socket incus.service")
+        machine.shell("systemctl start incus.service 2>/dev/null || true")
+        state = machine.shell("systemctl is-active incus.service || true").strip()
+        if state == "active":
+            raise NotSeen("Incus started without the firewall")
+        notes.append(f"incus.service {state}")
 
 
 def _failed_units(machine: Nested) -> list[str]:

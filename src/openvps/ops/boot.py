@@ -29,11 +29,7 @@ def ensure(settings: Settings, cell_name: str, *, units: Path = UNITS) -> bool:
 
     Raises NotReady where systemd refuses.
     """
-    folder = _folder(settings)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _replace(folder / "firewall.nft", ruleset(hostnet.rules(settings, cell_name)))
-    kept = "".join(f"{name} = {value}\n" for name, value in hostnet.standing(settings).items())
-    _replace(folder / "sysctl.conf", kept)
+    save(settings, cell_name)
     file, wanted = units / unit_name(settings), unit(settings)
     link = units / "incus.service.requires" / file.name
     if file.exists() and file.read_text() == wanted and link.exists():
@@ -45,6 +41,15 @@ def ensure(settings: Settings, cell_name: str, *, units: Path = UNITS) -> bool:
     except ProgramFailed as error:
         raise NotReady(f"systemd doesn't take the firewall's unit: {error}") from error
     return True
+
+
+def save(settings: Settings, cell_name: str) -> None:
+    """Keep the firewall's rules, and the kernel settings as far as they stand, for the next boot."""
+    folder = _folder(settings)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _replace(folder / "firewall.nft", ruleset(hostnet.rules(settings, cell_name)))
+    kept = "".join(f"{name} = {value}\n" for name, value in hostnet.standing(settings).items())
+    _replace(folder / "sysctl.conf", kept)
 
 
 def remove(settings: Settings, *, units: Path = UNITS) -> None:
