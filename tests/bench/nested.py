@@ -50,6 +50,7 @@ Before=sysinit.target
 Type=oneshot
 ExecStart=/bin/sh /usr/local/sbin/as-a-machine
 """
+NOT_IN_A_CONTAINER = "[Unit]\nConditionVirtualization=!container\n"
 AS_A_MACHINE = """\
 node() { [ -e "$1" ] || mknod -m 660 "$@"; }
 node /dev/loop-control c 10 237
@@ -207,7 +208,7 @@ def _furnish(made: Nested) -> None:
         "/etc/systemd/system/as-a-machine.service": UNIT,
         "/etc/systemd/system/sysinit.target.d/as-a-machine.conf": "[Unit]\nWants=as-a-machine.service\n",
         "/etc/systemd/system/lxcfs.service.d/as-a-machine.conf": "[Unit]\nConditionVirtualization=\n",
-        "/etc/systemd/system/systemd-binfmt.service.d/as-a-machine.conf": "[Unit]\nConditionVirtualization=!container\n",
+        "/etc/systemd/system/systemd-binfmt.service.d/as-a-machine.conf": NOT_IN_A_CONTAINER,
         "/usr/local/sbin/as-a-machine": AS_A_MACHINE,
     }
     for path, text in files.items():
