@@ -176,7 +176,7 @@ def _api(config: Settings) -> Program:
 
 
 def _worker(config: Settings, engine_socket: Path) -> Program:
-    """Return the worker: it may speak to the engine, and flush the host's connection tracking."""
+    """Return the worker: it may speak to the engine, and change the host's network (`engine/incus/host.py`)."""
     return Program(
         name="worker",
         argv=[sys.executable, "-P", "-m", "openvps", "worker"],
