@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import sqlalchemy.exc
@@ -9,6 +10,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openvps.accounts import api as account_api
@@ -22,8 +25,11 @@ from openvps.compute.systems import api as systems_api
 from openvps.core import log, settings
 from openvps.core.db import Database
 from openvps.core.errors import Error, Unauthenticated, Unavailable
+from openvps.core.http.conditional import Conditional
+from openvps.core.http.envelope import Envelope
 
 BASE_PATH = "/api/v1"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SLICES = (servers_api, actions_api, plans_api, systems_api, locations_api, ssh_keys_api, account_api)
 
 logger = log.get(__name__)
@@ -50,8 +56,11 @@ def create_app() -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(sqlalchemy.exc.OperationalError, _database_away)
     app.add_exception_handler(sqlalchemy.exc.TimeoutError, _database_away)
-    app.add_exception_handler(Exception, _crash)
+    # Each is put around those before it: the last is the outermost.
     app.add_middleware(_TrailingSlash)
+    app.add_middleware(Conditional)
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
+    app.add_middleware(Envelope)
     return app
 
 
@@ -89,11 +98,28 @@ async def _refusal(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(error.body(), error.status, headers)
 
 
-async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """Answer the framework's own refusals (404 of an unknown path, 405) in our form."""
     if not isinstance(error, HTTPException):
         raise error
-    return JSONResponse({"detail": f"{error.detail}."}, error.status_code, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request))
+    return JSONResponse({"detail": f"{error.detail.rstrip('.')}."}, error.status_code, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return what the path does serve: each route knows its own methods only, and a path has several routes."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        # HEAD is GET, see core/http/conditional.py
+        if any(
+            one.matches({**request.scope, "method": "GET" if method == "HEAD" else method})[0] is Match.FULL
+            for one in routes
+        )
+    ]
 
 
 async def _invalid_request(_request: Request, error: Exception) -> JSONResponse:
@@ -109,8 +135,3 @@ async def _invalid_request(_request: Request, error: Exception) -> JSONResponse:
 async def _database_away(request: Request, error: Exception) -> JSONResponse:
     logger.error("database_away", error=str(error).partition("\n")[0])
     return await _refusal(request, Unavailable("The service is starting or overloaded.", retry_after_s=5))
-
-
-async def _crash(request: Request, error: Exception) -> JSONResponse:
-    logger.error("crashed", path=request.url.path, exc_info=error)
-    return JSONResponse({"detail": "Something went wrong on our side. Try again."}, 500)

@@ -5,6 +5,7 @@ can add what only the database knows (`plan_id` 99 doesn't exist) and raise all 
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar, get_type_hints
@@ -17,6 +18,8 @@ from openvps.core.errors import BadRequest, InvalidFields, NotFound, TooLarge, U
 
 MAX_BODY_BYTES = 1 << 20
 MAX_ID = (1 << 63) - 1  # bigint
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -89,12 +92,20 @@ def read_json(request: Request) -> dict[str, Any]:
     if kind != "application/json":
         raise UnsupportedMedia(f"Send the body as application/json, not {kind[:80]!r}.")
     try:
-        value: Any = json.loads(raw, parse_constant=_no_constant)
+        value: Any = json.loads(raw.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object, like {}.")
+    if b"\\u" in raw and not _storable(value):
+        raise BadRequest("A text in the body has a NUL character or half a surrogate pair; nothing here has one.")
     return value  # pyright: ignore[reportUnknownVariableType] -- JSON
+
+
+def _storable(value: Any) -> bool:
+    """Whether PostgreSQL can hold every text in it: JSON's escapes can write what UTF-8 and a `text` can't be."""
+    written = json.dumps(value, ensure_ascii=False)
+    return "\\u0000" not in written.replace("\\\\", "") and not _SURROGATE.search(written)
 
 
 def _no_constant(text: str) -> None:
