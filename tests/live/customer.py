@@ -2,12 +2,13 @@
 
 import json
 import os
+import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ import httpx2
 import psycopg
 
 from lab import Lab
+from openvps.accounts import tokens
+from openvps.core.money import MICRO
 
 T = TypeVar("T")
 
@@ -196,6 +199,26 @@ class Customer:
             yield
         finally:
             subprocess.run(["kill", "-CONT", *pids], check=True)
+
+
+def with_an_account_of_its_own(lab: Lab, *, credit: int) -> Customer:
+    """Return a new account's customer."""
+    token = tokens.make()
+    with psycopg.connect(lab.database_url) as conn:
+        row = conn.execute(
+            "INSERT INTO account (email) VALUES (%s) RETURNING id", (f"{secrets.token_hex(8)}@example.com",)
+        ).fetchone()
+        assert row is not None
+        conn.execute(
+            "INSERT INTO token (account_id, name, digest, permissions) VALUES (%s, 'test', %s, '{*:*}')",
+            (row[0], tokens.digest(token)),
+        )
+        if credit:
+            conn.execute(
+                "INSERT INTO ledger_entry (account_id, amount_micro, kind, reference) VALUES (%s, %s, 'credit', 't')",
+                (row[0], credit * MICRO),
+            )
+    return Customer(replace(lab, token=token))
 
 
 def _daemon_of(path: str) -> list[str]:
