@@ -15,7 +15,11 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openvps.accounts import api as account_api
+from openvps.accounts.audit import api as audit_api
+from openvps.accounts.sign_in import api as sign_in_api
 from openvps.accounts.ssh_keys import api as ssh_keys_api
+from openvps.accounts.throttle import Guesses
+from openvps.accounts.tokens import api as tokens_api
 from openvps.actions import api as actions_api
 from openvps.actions.waiting import Changes
 from openvps.compute.locations import api as locations_api
@@ -27,10 +31,22 @@ from openvps.core.db import Database
 from openvps.core.errors import Error, Unauthenticated, Unavailable
 from openvps.core.http.conditional import Conditional
 from openvps.core.http.envelope import Envelope
+from openvps.web import api as web_api
 
 BASE_PATH = "/api/v1"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-SLICES = (servers_api, actions_api, plans_api, systems_api, locations_api, ssh_keys_api, account_api)
+SLICES = (
+    servers_api,
+    actions_api,
+    plans_api,
+    systems_api,
+    locations_api,
+    ssh_keys_api,
+    account_api,
+    tokens_api,
+    audit_api,
+    sign_in_api,
+)
 
 logger = log.get(__name__)
 
@@ -44,13 +60,15 @@ def create_app() -> FastAPI:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
-        openapi_url=f"{BASE_PATH}/openapi.json",
+        openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.settings = config
+    app.state.guesses = Guesses(config.failures_allowed)
     for piece in SLICES:
         app.include_router(piece.router, prefix=BASE_PATH)
+    web_api.mount(app, BASE_PATH)
     app.add_exception_handler(Error, _refusal)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid_request)
@@ -80,7 +98,8 @@ class _TrailingSlash:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].endswith(("/", ".json")):
+        last = scope["path"].rpartition("/")[2] if scope["type"] == "http" else ""
+        if last and "." not in last:  # /servers/7, not /openapi.json
             scope = {**scope, "path": scope["path"] + "/"}
         await self._app(scope, receive, send)
 

@@ -1,11 +1,13 @@
 """The one guard: every route names the permission it needs, or says that it is public or the operator's."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from openvps.accounts import queries, tokens
+from openvps.accounts import permissions, queries, tokens
+from openvps.accounts.throttle import Guesses, client_key
 from openvps.core.clock import now
 from openvps.core.db import Connection
 from openvps.core.errors import Forbidden, Unauthenticated
@@ -21,19 +23,37 @@ class Caller:
     permissions: list[str]
     is_operator: bool
     client_address: str | None
+    request_id: str | None = None
+
+
+def client_address(request: Request) -> str | None:
+    """Return the address a request came from; None where it has none (a socket) or a proxy names something else."""
+    try:
+        return str(ip_address(request.client.host)) if request.client else None
+    except ValueError:
+        return None
+
+
+def request_id(request: Request) -> str | None:
+    """Return the request's `X-Request-Id`."""
+    return getattr(request.state, "request_id", None)
 
 
 async def authenticate(request: Request, conn: Connection) -> Caller:
-    """Return who the request's token belongs to. Raises Unauthenticated."""
+    """Return who the request's token belongs to. Raises Unauthenticated, TooMany.
+
+    A good token is let in however many bad ones came from its address: 190 random bits aren't guessed, and an
+    office shouldn't be locked out by one bad script in it.
+    """
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
         raise Unauthenticated("Send your API token in the header: Authorization: Bearer <token>.")
     text = text.strip()
     if not tokens.well_formed(text):
-        raise Unauthenticated("This is not a token of ours, or a character of it is missing or mistyped.")
+        raise _wrong(request, "This is not a token of ours, or a character of it is missing or mistyped.")
     found = await queries.live_token(conn, tokens.digest(text), now())
     if found is None:
-        raise Unauthenticated("This token is unknown, expired or revoked.")
+        raise _wrong(request, "This token is unknown, expired or revoked.")
     if found.use_is_old:
         await queries.note_token_use(conn, found.id)
     return Caller(
@@ -42,8 +62,16 @@ async def authenticate(request: Request, conn: Connection) -> Caller:
         token_name=found.name,
         permissions=found.permissions,
         is_operator=found.is_operator,
-        client_address=request.client.host if request.client else None,
+        client_address=client_address(request),
+        request_id=request_id(request),
     )
+
+
+def _wrong(request: Request, text: str) -> Unauthenticated:
+    """Count a wrong token and return its refusal. Raises TooMany."""
+    guesses: Guesses = request.app.state.guesses
+    guesses.by_client.count(client_key(client_address(request)))
+    return Unauthenticated(text)
 
 
 @dataclass(frozen=True)
@@ -60,7 +88,7 @@ class Guard:
         """Let the caller pass. Raises Forbidden."""
         if self.operator and not caller.is_operator:
             raise Forbidden("Only the operator's account may do this.")
-        if self.permission and not tokens.allows(caller.permissions, self.permission):
+        if self.permission and not permissions.allows(caller.permissions, self.permission):
             raise Forbidden(f"This token lacks the permission {self.permission}.")
 
     async def __call__(self, request: Request) -> Caller:

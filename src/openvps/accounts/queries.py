@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, insert, or_, select, update
 
 from openvps.core.db import Connection, Record
-from openvps.schema import account, audit_entry, token
+from openvps.schema import account, token
 
 TOKEN_USE_PRECISION = timedelta(minutes=1)  # how exact `last_used_at` is; saves a write a request
 
@@ -54,13 +54,25 @@ async def note_token_use(conn: Connection, token_id: int) -> None:
 
 
 async def add_token(
-    conn: Connection, *, account_id: int, name: str, digest: bytes, permissions: Sequence[str]
+    conn: Connection,
+    *,
+    account_id: int,
+    name: str,
+    digest: bytes,
+    permissions: Sequence[str],
+    expires_at: datetime | None = None,
 ) -> int:
-    """Keep a new token's digest."""
+    """Keep a new token's digest; returns its id."""
     return (
         await conn.execute(
             insert(token)
-            .values(account_id=account_id, name=name, digest=digest, permissions=list(permissions))
+            .values(
+                account_id=account_id,
+                name=name,
+                digest=digest,
+                permissions=list(permissions),
+                expires_at=expires_at,
+            )
             .returning(token.c.id)
         )
     ).scalar_one()
@@ -115,24 +127,3 @@ async def lock_account(conn: Connection, account_id: int) -> Record:
             .with_for_update()
         )
     ).one()
-
-
-async def note(
-    conn: Connection,
-    *,
-    account_id: int,
-    token_id: int,
-    client_address: str | None,
-    operation: str,
-    subject: str,
-) -> None:
-    """Append to the audit log: who, from where, with which token, did what to what."""
-    await conn.execute(
-        insert(audit_entry).values(
-            account_id=account_id,
-            token_id=token_id,
-            client_address=client_address,
-            operation=operation,
-            subject=subject,
-        )
-    )

@@ -44,6 +44,20 @@ class Route(APIRoute):
         return walk
 
 
+class Public(APIRoute):
+    """A route that needs no token, and has no transaction until it begins one."""
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler, with the body read."""
+        handle = super().get_route_handler()
+
+        async def walk(request: Request) -> Response:
+            request.state.raw = await read_body(request)
+            return await handle(request)
+
+        return walk
+
+
 def _guard_of(dependant: Dependant) -> Guard:
     """Return the guard among a route's dependencies. Raises TypeError where there is none."""
     for one in dependant.dependencies:

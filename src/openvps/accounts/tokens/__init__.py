@@ -37,12 +37,3 @@ def well_formed(text: str) -> bool:
 def digest(text: str) -> bytes:
     """Return what is kept of a token."""
     return hashlib.sha256(text.encode()).digest()
-
-
-def allows(granted: list[str], wanted: str) -> bool:
-    """Whether one of the granted permissions (`servers:read`, `servers:*`, `*:*`) covers the wanted one.
-
-    Operator rights are a property of the account and matched by no permission.
-    """
-    resource, _, _action = wanted.partition(":")
-    return any(one in {wanted, f"{resource}:*", "*:*"} for one in granted)

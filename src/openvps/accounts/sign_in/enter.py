@@ -1,0 +1,77 @@
+"""Who signs in: the one function that a password is checked by.
+
+The slow check runs between two transactions and holds no connection. A wrong password, an unknown e-mail, a disabled
+account and one without a password are one refusal, after the same work.
+"""
+
+from datetime import timedelta
+
+from fastapi import Request
+
+from openvps.accounts import audit, passwords
+from openvps.accounts.auth import client_address
+from openvps.accounts.permissions import everything
+from openvps.accounts.sign_in import invites, queries
+from openvps.accounts.throttle import Guesses, client_key
+from openvps.accounts.tokens import queries as tokens
+from openvps.accounts.tokens.issue import issue
+from openvps.core.clock import now
+from openvps.core.db import Database, Record
+from openvps.core.errors import InvalidFields, Unauthenticated
+
+LIVES = timedelta(hours=12)
+TOKEN_NAME = "sign-in"  # noqa: S105 -- a name, no secret
+
+
+async def sign_in(request: Request, email: str, password: str) -> tuple[Record, str]:
+    """Check a password and make a token of 12 hours for all that the account may; returns its row and text.
+
+    Raises Unauthenticated, TooMany.
+    """
+    guesses: Guesses = request.app.state.guesses
+    database: Database = request.app.state.database
+    email, client = email.strip().lower(), client_key(client_address(request))
+    guesses.by_client.count(client)
+    guesses.by_email.count(email)
+    async with database.begin() as conn:
+        account = await queries.by_email(conn, email)
+    live = account is not None and account.disabled_at is None
+    right = await passwords.verify(account.password_hash if account and live else None, password)
+    async with database.begin() as conn:
+        if account is not None and right:
+            row, text = await issue(
+                conn,
+                account_id=account.id,
+                name=TOKEN_NAME,
+                permissions=everything(operator=account.is_operator),
+                expires_at=now() + LIVES,
+            )
+            await audit.record_visit(conn, request, "sign_in", account_id=account.id)
+            guesses.by_client.forgive(client)
+            guesses.by_email.forgive(email)
+            return row, text
+        await audit.record_visit(conn, request, "sign_in_failed", account_id=account.id if account else None)
+    raise Unauthenticated("The e-mail or the password is wrong.")
+
+
+async def accept_invite(request: Request, invite: str, password: str) -> str:
+    """Set the password that an invite is for; returns the account's e-mail.
+
+    Who lost a password is invited anew: so earlier sign-ins end. Raises InvalidFields, TooMany.
+    """
+    guesses: Guesses = request.app.state.guesses
+    database: Database = request.app.state.database
+    client, known = client_key(client_address(request)), invites.digest(invite.strip())
+    guesses.by_client.count(client)
+    async with database.begin() as conn:
+        good = await queries.is_invited(conn, known, now())
+    if good:
+        kept = await passwords.hashed(password)
+        async with database.begin() as conn:
+            account = await queries.use_invite(conn, known, now(), kept)
+            if account is not None:
+                await tokens.revoke_named(conn, account.id, TOKEN_NAME)
+                await audit.record_visit(conn, request, "accept_invite", account_id=account.id)
+                guesses.by_client.forgive(client)
+                return account.email
+    raise InvalidFields({"invite": ["This invite is unknown, used or over: ask your provider for a new one."]})
