@@ -183,6 +183,28 @@ async def test_no_room_is_503_and_no_credit_402_and_nothing_has_changed(world: W
     assert await room(world) == (1, 2048, 40)
 
 
+async def test_a_resize_stays_within_the_quota_of_vcpus(world: World) -> None:
+    client = await world.a_client()
+    number = await world.a_server(client)
+    await world.sql("UPDATE account SET max_vcpus = 1 WHERE id = :id", id=client.account_id)
+    answer = await resized(client, number, plan=1)
+    assert answer.status_code == 400
+    assert "vCPUs" in answer.json()["detail"]
+    assert (await client("GET", f"/servers/{number}/")).json()["status"] == "active"
+
+
+async def test_creates_stay_within_the_hours_quota(world: World) -> None:
+    client = await world.a_client()
+    await world.a_server(client)
+    await world.sql("UPDATE account SET creates_an_hour = 1 WHERE id = :id", id=client.account_id)
+    body = {"name": "web-2", "plan_id": 3, "os_id": 3, "location": "us-west"}
+    answer = await client("POST", "/servers/", body)
+    assert answer.status_code == 400
+    assert "60 minutes" in answer.json()["detail"]
+    await world.sql("UPDATE action SET created_at = now() - interval '61 minutes'")
+    assert (await client("POST", "/servers/", body)).status_code == 201
+
+
 async def test_growing_disk_alone_needs_no_room_of_another_kind(world: World) -> None:
     client = await world.a_client()
     number = await world.a_server(client)

@@ -29,6 +29,8 @@ class Stage:
     async def prepare(self) -> None:
         await self.world.sql(f"ALTER TABLE server ALTER COLUMN id RESTART WITH {self.first_id}")
         await self.world.sql("UPDATE plan SET memory_mib = 128, storage_gb = 1, vcpus = 1")
+        await self.world.sql("UPDATE plan SET memory_mib = 192, storage_gb = 2, vcpus = 2 WHERE id = 1")
+        await self.world.sql("UPDATE plan SET memory_mib = 96 WHERE id = 2")
         async with self.world.database.begin() as conn:
             await systems.add_image(conn, cell_id=self.world.cell_id, system_id=3, fingerprint=self.image)
         self.customer = await self.world.a_client()

@@ -18,10 +18,14 @@ GOALS: dict[str, tuple[str | None, str | None, tuple[str, ...]]] = {
     "start": ("stopped", "active", ("look", "start")),
     "stop": ("active", "stopped", ("look", "stop")),
     "reboot": ("active", "active", ("look", "stop", "mark", "start")),
+    "hard_stop": ("active", "stopped", ("look", "kill")),
+    "grow": ("active", "active", ("look", "configure")),
+    "shrink": ("active", "active", ("look", "stop", "mark", "configure", "start")),
     "rename": ("active", "active", ("look", "configure")),
     "password": ("active", "active", ("look", "run", "mark")),
     "delete": ("active", None, ("look", "kill", "delete", "forget_address")),
 }
+SIZES = {"grow": (2, 192, 2), "shrink": (1, 96, 1)}
 CASES = [
     pytest.param(goal, verb, before, id=f"{goal}-{verb}-{'before' if before else 'after'}")
     for goal, (_, _, verbs) in GOALS.items()
@@ -38,6 +42,9 @@ async def begin(stage: Stage, goal: str) -> int:
     number = await stage.a_server(before)
     asked: dict[str, tuple[str, str, Any]] = {
         "rename": ("PATCH", "", {"hostname": "other.example.com"}),
+        "hard_stop": ("POST", "power/", {"action": "hard_stop"}),
+        "grow": ("POST", "resize/", {"plan": 1}),
+        "shrink": ("POST", "resize/", {"plan": 2}),
         "password": ("POST", "reset-password/", None),
         "delete": ("DELETE", "", None),
     }
@@ -56,6 +63,11 @@ async def reached(stage: Stage, goal: str, number: int) -> None:
         await stage.agree(number, after)
     kinds = await stage.world.sql("SELECT kind, status FROM action WHERE subject_id = :id", id=number)
     assert {status for _, status in kinds} == {"completed"}
+    if goal in SIZES:
+        machine = await stage.engine.engine.look(f"vps-{number}")
+        assert machine is not None
+        assert (machine.vcpus, machine.memory_mib, machine.storage_gb) == SIZES[goal]
+        assert await stage.world.sql("SELECT used_vcpus, used_memory_mib, used_storage_gb FROM cell") == [SIZES[goal]]
     if goal == "rename":
         machine = await stage.engine.engine.look(f"vps-{number}")
         assert machine is not None
@@ -123,7 +135,7 @@ class _Dying:
         return result
 
 
-@pytest.mark.parametrize("goal", ["create", "stop", "reboot", "delete"])
+@pytest.mark.parametrize("goal", ["create", "stop", "reboot", "shrink", "delete"])
 async def test_a_worker_that_dies_at_each_commit_in_turn_loses_nothing(stage: Stage, goal: str) -> None:
     url = stage.world.config.database_url
     assert url is not None
@@ -171,6 +183,41 @@ async def test_a_create_past_its_deadline_is_an_error_switched_off_and_gives_its
     await stage.agree(number, "error")
     assert await stage.world.sql("SELECT 1 FROM ledger_hold") == []
     assert await stage.world.sql("SELECT status FROM action") == [("failed",)]
+
+
+async def test_a_resize_past_its_deadline_puts_back_what_was_promised(stage: Stage) -> None:
+    number = await stage.a_server("active")
+    before = await stage.world.sql("SELECT plan_id, vcpus, memory_mib, storage_gb FROM server")
+    await stage.customer("POST", f"/servers/{number}/resize/", {"plan": 1})
+    stage.engine.fail("configure", times=2, error=EngineError("refused"))
+    await converge(stage.context(), number, patience_s=1)
+    await stage.world.sql("UPDATE server SET deadline_at = now()")
+    await stage.settle(number)
+    await stage.agree(number, "active")
+    assert await stage.world.sql("SELECT plan_id, vcpus, memory_mib, storage_gb FROM server") == before
+    assert await stage.world.sql("SELECT used_vcpus, used_memory_mib, used_storage_gb FROM cell") == [(1, 128, 1)]
+    told = await stage.world.sql("SELECT status, error FROM action WHERE kind = 'server.resize'")
+    assert told == [("failed", "It took too long and was given up.")]
+
+
+async def test_delete_in_the_middle_of_a_resize_leaves_nothing(stage: Stage) -> None:
+    number = await stage.a_server("active")
+    await stage.customer("POST", f"/servers/{number}/resize/", {"plan": 2})
+    await converge(stage.context(), number, patience_s=0)
+    assert (await stage.customer("DELETE", f"/servers/{number}/")).status_code == 204
+    await stage.settle(number)
+    await stage.nothing_left(number)
+
+
+async def test_cutting_the_power_in_the_middle_of_a_stop_is_at_once(stage: Stage) -> None:
+    number = await stage.a_server("active")
+    await stage.customer("POST", f"/servers/{number}/stop/")
+    await converge(stage.context(), number, patience_s=0)
+    assert (await stage.customer("POST", f"/servers/{number}/power/", {"action": "hard_stop"})).status_code == 200
+    await stage.settle(number)
+    await stage.agree(number, "stopped")
+    told = await stage.world.sql("SELECT kind, status FROM action WHERE kind <> 'server.create' ORDER BY id")
+    assert told == [("server.stop", "cancelled"), ("server.hard_stop", "completed")]
 
 
 async def test_credit_of_a_failed_create_is_held_until_the_machine_is_off(stage: Stage) -> None:

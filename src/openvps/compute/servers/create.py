@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from typing_extensions import TypedDict
 
-from openvps.accounts import audit
+from openvps.accounts import audit, quotas
 from openvps.accounts import queries as accounts
 from openvps.accounts.auth import Caller
 from openvps.actions import queries as actions
@@ -22,7 +22,7 @@ from openvps.compute.systems import queries as systems
 from openvps.core import jobs
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
-from openvps.core.errors import BadRequest, Error, InsufficientCredit, InvalidFields, Unavailable
+from openvps.core.errors import Error, InsufficientCredit, InvalidFields, Unavailable
 from openvps.core.money import HOURS_A_MONTH, MICRO, first_hours, major
 from openvps.core.requests import Body
 from openvps.core.settings import Settings
@@ -105,9 +105,9 @@ def _price(plan: Record, settings: Settings) -> Price:
 
 async def _refusals(conn: Connection, account: Record, plan: Record, settings: Settings) -> AsyncGenerator[Error]:
     """Yield why this account may not have one more server of this plan."""
-    limit = settings.max_servers if account.max_servers is None else account.max_servers
-    if await queries.count_of_account(conn, account.id) >= limit:
-        yield BadRequest(f"This account may have {limit} servers. Delete one, or ask your provider for more.")
+    use = await queries.use_of_account(conn, account.id)
+    for refusal in quotas.refusals(account, settings, use, servers=1, vcpus=plan.vcpus):
+        yield refusal
     hold = first_hours(plan.price_monthly_micro, settings.hold_hours)
     free = (await ledger.balance(conn, account.id)).free_micro
     if free < hold:

@@ -30,7 +30,7 @@ def _hostname(value: str) -> str:
 
 
 def _user_data(value: str) -> str:
-    if len(value.encode()) > MAX_USER_DATA_BYTES or "\0" in value:
+    if len(value.encode()) > MAX_USER_DATA_BYTES:
         raise ValueError(f"At most {MAX_USER_DATA_BYTES} bytes of text.")
     return value
 

@@ -10,9 +10,10 @@ from sqlalchemy import Select, and_, case, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from openvps.accounts.quotas import Use
 from openvps.compute.servers.states import SETTLED, Transition
 from openvps.core.db import Connection, Record
-from openvps.schema import address, image, location, plan, server, system, usage
+from openvps.schema import action, address, image, location, plan, server, system, usage
 
 _ADDRESSES = (
     select(func.array_agg(aggregate_order_by(func.host(address.c.ip), address.c.family, address.c.ip)))
@@ -86,9 +87,19 @@ async def page(
     return count, rows.all()
 
 
-async def count_of_account(conn: Connection, account_id: int) -> int:
-    """Return how many servers the account has."""
-    return (await conn.execute(select(func.count()).select_from(server).where(_of(account_id)))).scalar_one()
+async def use_of_account(conn: Connection, account_id: int) -> Use:
+    """Return what the account has of what quotas limit."""
+    creates = (
+        select(func.count())
+        .select_from(action)
+        .where(
+            action.c.account_id == account_id,
+            action.c.kind == "server.create",
+            action.c.created_at > func.now() - timedelta(hours=1),
+        )
+    )
+    columns = (func.count(), func.coalesce(func.sum(server.c.vcpus), 0), creates.scalar_subquery())
+    return Use(*(await conn.execute(select(*columns).select_from(server).where(_of(account_id)))).one())
 
 
 async def add(conn: Connection, **values: Any) -> int:

@@ -7,6 +7,7 @@ answer announces: taking memory from running programs would have the kernel kill
 from uuid import UUID
 
 from openvps.accounts import queries as accounts
+from openvps.accounts import quotas
 from openvps.accounts.auth import Caller
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import power, promise, queries
@@ -27,9 +28,9 @@ async def resize(
 ) -> tuple[Record, int, bool]:
     """Promise a server another plan and set it going; returns the server, the action's id, and whether it restarts.
 
-    Raises NotFound, InvalidFields, BadRequest, InsufficientCredit, Unavailable.
+    Raises NotFound, InvalidFields, BadRequest (status, quota), InsufficientCredit, Unavailable.
     """
-    await accounts.lock_account(conn, caller.account_id)
+    account = await accounts.lock_account(conn, caller.account_id)
     plan = await named_plan(conn, caller, body, settings, ("plan", "plan_id"))
     server = await queries.promised(conn, caller.account_id, reference)
     if server is None:
@@ -39,9 +40,12 @@ async def resize(
     body.check()
     if plan is None:
         raise LookupError("a plan without a finding passed the check")
+    grows = size_of(plan).beyond(size_of(server))
+    use = await queries.use_of_account(conn, account.id)
+    for refusal in quotas.refusals(account, settings, use, servers=0, vcpus=grows.vcpus):
+        raise refusal
     row, action_id = await power.begin(conn, caller, server.id, "resize", before=promise.kept(server))
     await _hold(conn, caller, server, plan, settings)
-    grows = size_of(plan).beyond(size_of(server))
     if not await locations.reserve(conn, server.cell_id, grows, seen_since=now() - CELL_SEEN_WITHIN):
         raise Unavailable(
             "The server's host has no room for this plan now. Try again later, or create a new server.",
