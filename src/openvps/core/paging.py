@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Request
+from fastapi import Query, Request
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.core.errors import InvalidFields, NotFound
@@ -17,10 +18,10 @@ T = TypeVar("T")
 class Listing(TypedDict, Generic[T]):
     """A page of a list."""
 
-    count: int
-    next: str | None
-    previous: str | None
-    results: list[T]
+    count: Annotated[int, Field(description="How many there are in all.", examples=[1])]
+    next: Annotated[str | None, Field(description="Address of the next page, if there is one.")]
+    previous: Annotated[str | None, Field(description="Address of the page before, if there is one.")]
+    results: Annotated[list[T], Field(description="What is on this page.")]
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,19 @@ class Page:
         return (self.number - 1) * self.size
 
 
-async def page(request: Request) -> Page:
+def _number(alias: str, description: str, default: int) -> Any:
+    # Read as text, shown as a number: what is wrong with it is said below, in our form.
+    shown = {"type": "integer", "minimum": 1, "default": default}
+    return Query(default_factory=lambda: str(default), alias=alias, description=description, json_schema_extra=shown)
+
+
+async def page(
+    number: Annotated[str, _number("page", "Which page of the list, from 1.", 1)],
+    size: Annotated[str, _number("page_size", "How many results a page has; more than 100 are 100.", DEFAULT_SIZE)],
+) -> Page:
     """Read `page` and `page_size`, the latter clamped to 100. Raises InvalidFields, NotFound."""
-    query = request.query_params
-    size = query.get("page_size", str(DEFAULT_SIZE))
     if not (size.isascii() and size.isdecimal() and int(size[:9]) > 0):
         raise InvalidFields({"page_size": ["A whole number from 1 to 100."]})
-    number = query.get("page", "1")
     if not (number.isascii() and number.isdecimal() and 0 < int(number[:12]) < 1 << 31):
         raise NotFound("Invalid page.")
     return Page(int(number), min(int(size[:9]), MAX_SIZE))
