@@ -24,7 +24,8 @@ import lab as whole
 def main() -> int:
     """Start a lab, measure, end it; returns 0 where the targets were met."""
     asked = _arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what follows `finally` is done
+    for one in (signal.SIGTERM, signal.SIGINT):  # also in the background, where a shell has the second ignored
+        signal.signal(one, signal.default_int_handler)  # so that what follows `finally` is done
     if asked.bench == "systemd":
         return _proof()
     state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))

@@ -190,7 +190,8 @@ def _make(made: Nested, pool: str) -> None:
 def _build(root: Path, mirror: str | None) -> None:
     recipe = replace(RECIPES["debian-12"], packages=PACKAGES)
     argv = mmdebstrap(recipe, sources(recipe, mirror), root)
-    run([word for word in argv if word != "--format=directory"])  # then the name of the file says it
+    argv.remove("--format=directory")  # then the name of the file says it
+    run(argv, env={"TMPDIR": str(root.parent)})  # it works in a folder there, which we remove if it can't
 
 
 def _furnish(made: Nested) -> None:
