@@ -1,6 +1,9 @@
 """`/account/me/`: who a token belongs to."""
 
+from typing import Annotated
+
 from fastapi import APIRouter
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.accounts import queries
@@ -17,30 +20,35 @@ router = APIRouter(tags=["account"], route_class=Route)
 class Account(TypedDict):
     """Who pays; `balance` and what of it is `held` for servers, in the installation's currency."""
 
-    email: str
-    first_name: str
-    last_name: str
-    company_name: str
-    created_at: str
-    balance: float
-    held: float
+    email: Annotated[str, Field(description="The account's e-mail address.", examples=["ada@example.com"])]
+    first_name: Annotated[str, Field(description="First name.", examples=["Ada"])]
+    last_name: Annotated[str, Field(description="Last name.", examples=["Lovelace"])]
+    company_name: Annotated[str, Field(description="The company's name; may be empty.", examples=["Example Ltd"])]
+    created_at: Annotated[str, Field(description="The day on which the account was made.", examples=["2026-11-23"])]
+    balance: Annotated[float, Field(description="Credit, in the installation's currency.", examples=[100.0])]
+    held: Annotated[float, Field(description="What of it is held for servers.", examples=[0.36])]
 
 
 class TokenInUse(TypedDict):
     """The token that the request was made with."""
 
-    name: str
-    permissions: list[str]
-    created_at: str
-    last_used_at: str | None
-    expires_at: str | None
+    name: Annotated[str, Field(description="The token's name.", examples=["laptop"])]
+    permissions: Annotated[list[str], Field(description="What it may do.", examples=[["servers:*", "ssh_keys:*"]])]
+    created_at: Annotated[str, Field(description="When it was made, UTC.", examples=["2026-11-23T14:30:00Z"])]
+    last_used_at: Annotated[
+        str | None,
+        Field(
+            description="When it was last used, UTC, to the minute; null: never.", examples=["2026-11-23T14:30:08Z"]
+        ),
+    ]
+    expires_at: Annotated[str | None, Field(description="When it ends, UTC; null: never.", examples=[None])]
 
 
 class Me(TypedDict):
     """The account and the token in use."""
 
-    account: Account
-    token: TokenInUse
+    account: Annotated[Account, Field(description="Who pays.")]
+    token: Annotated[TokenInUse, Field(description="The token that the request was made with.")]
 
 
 @router.get("/account/me/")

@@ -11,16 +11,17 @@ from openvps.actions import queries, waiting
 from openvps.actions.shape import Action, shown
 from openvps.core.db import Connection, Record
 from openvps.core.errors import NotFound
+from openvps.core.query import asks
 from openvps.core.requests import Reference
 
 router = APIRouter(tags=["actions"], route_class=Route)
 
 
-@router.get("/actions/{reference_id}/")
+@router.get("/actions/{reference_id}/", openapi_extra=asks(waiting.WAIT))
 async def get_action(
     request: Request, reference_id: Reference, caller: Annotated[Caller, guard("servers:read")], tx: Tx
 ) -> Action:
-    """Show one action; with `?wait=30` the answer comes when it has ended, or after so many seconds."""
+    """Show one action: how far it is, and why it failed if it did."""
 
     async def look(conn: Connection) -> Record:
         row = await queries.shown(conn, caller.account_id, reference_id)

@@ -1,5 +1,8 @@
 """An action as the API shows it."""
 
+from typing import Annotated
+
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.core.clock import iso
@@ -9,8 +12,8 @@ from openvps.core.db import Record
 class Subject(TypedDict):
     """What an action is done to; `type` is e.g. `server`."""
 
-    type: str
-    id: int
+    type: Annotated[str, Field(description="What kind of thing it is.", examples=["server"])]
+    id: Annotated[int, Field(description="Its id.", examples=[12345])]
 
 
 class Action(TypedDict):
@@ -19,16 +22,26 @@ class Action(TypedDict):
     `progress` is in percent of its steps; `error` says why it failed or was cancelled.
     """
 
-    id: int
-    uuid: str
-    kind: str
-    subject: Subject
-    status: str
-    progress: int
-    error: str | None
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
+    id: Annotated[int, Field(description="The action's id.", examples=[4711])]
+    uuid: Annotated[str, Field(description="The action's UUID.", examples=["6f8a2c1e-4b7d-4e0a-9c35-2d1f0b8e7a64"])]
+    kind: Annotated[
+        str, Field(description="What is done: the thing's kind, and the verb.", examples=["server.create"])
+    ]
+    subject: Annotated[Subject, Field(description="What it is done to.")]
+    status: Annotated[
+        str, Field(description="`queued`, `running`, `completed`, `failed` or `cancelled`.", examples=["completed"])
+    ]
+    progress: Annotated[int, Field(description="How far it is, in percent of its steps.", examples=[100])]
+    error: Annotated[
+        str | None, Field(description="Why it failed or was cancelled; null where it wasn't.", examples=[None])
+    ]
+    created_at: Annotated[str, Field(description="When it was asked for, UTC.", examples=["2026-11-23T14:30:00Z"])]
+    started_at: Annotated[
+        str | None, Field(description="When work on it began, UTC; null before.", examples=["2026-11-23T14:30:00Z"])
+    ]
+    finished_at: Annotated[
+        str | None, Field(description="When it ended, UTC; null before.", examples=["2026-11-23T14:30:08Z"])
+    ]
 
 
 def shown(row: Record) -> Action:

@@ -18,11 +18,17 @@ from openvps.accounts.transaction import Transaction
 from openvps.core import log
 from openvps.core.db import Connection
 from openvps.core.errors import InvalidFields
+from openvps.core.query import Parameter
 
 MAX_WAIT_S = 60
 LOOK_S = 5.0
 CHANNEL = "openvps_changes"  # payload: table:id
 RECONNECT_S = 2.0
+WAIT = Parameter(
+    "wait",
+    "Answer when it is done, or after so many seconds at the latest.",
+    {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_S, "default": 0},
+)
 
 T = TypeVar("T")
 logger = log.get(__name__)

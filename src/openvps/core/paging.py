@@ -19,8 +19,10 @@ class Listing(TypedDict, Generic[T]):
     """A page of a list."""
 
     count: Annotated[int, Field(description="How many there are in all.", examples=[1])]
-    next: Annotated[str | None, Field(description="Address of the next page, if there is one.")]
-    previous: Annotated[str | None, Field(description="Address of the page before, if there is one.")]
+    next: Annotated[str | None, Field(description="Address of the next page, if there is one.", examples=[None])]
+    previous: Annotated[
+        str | None, Field(description="Address of the page before, if there is one.", examples=[None])
+    ]
     results: Annotated[list[T], Field(description="What is on this page.")]
 
 

@@ -17,7 +17,9 @@ def resolve(schema: Schema, schemas: dict[str, Schema]) -> Schema:
 def example(schema: Schema, schemas: dict[str, Schema]) -> Any:
     """Return a value that fits the schema, as a reader would expect to see it."""
     schema = resolve(schema, schemas)
-    given = [*schema.get("examples", []), schema.get("const"), schema.get("default"), *schema.get("enum", [])]
+    if schema.get("examples"):
+        return schema["examples"][0]
+    given = [schema.get("const"), schema.get("default"), *schema.get("enum", [])]
     for value in given:
         if value is not None:
             return value

@@ -31,13 +31,27 @@ class NewKey(BaseModel):
 class Key(TypedDict):
     """An SSH key of the account; the fingerprint is as OpenSSH writes it."""
 
-    id: int
-    uuid: str
-    name: str
-    fingerprint: str
-    public_key: str
-    created_at: str
-    last_used_at: str | None
+    id: Annotated[int, Field(description="The key's id: what `ssh_key_id` names.", examples=[1])]
+    uuid: Annotated[str, Field(description="The key's UUID.", examples=["6f8a2c1e-4b7d-4e0a-9c35-2d1f0b8e7a64"])]
+    name: Annotated[str, Field(description="Its name.", examples=["laptop"])]
+    fingerprint: Annotated[
+        str,
+        Field(
+            description="Its fingerprint, as OpenSSH writes it.",
+            examples=["SHA256:Yj0+OQ0QJm1Rwq5Rt8ZBg1aEcr4wIq6rXn0TVUCEf0o"],
+        ),
+    ]
+    public_key: Annotated[
+        str,
+        Field(
+            description="The public key.",
+            examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMatT9Rp/wNJRC3ecpI/tQQldfToXaWjyu3pG8gEQNvk"],
+        ),
+    ]
+    created_at: Annotated[str, Field(description="When it was made, UTC.", examples=["2026-11-23T14:30:00Z"])]
+    last_used_at: Annotated[
+        str | None, Field(description="When a server was last made with it, UTC; null: never.", examples=[None])
+    ]
 
 
 def shown(row: Record) -> Key:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.accounts.auth import Caller, guard
@@ -20,13 +21,13 @@ router = APIRouter(tags=["locations"], route_class=Route)
 class Location(TypedDict):
     """A place where servers can be; `code` is what `location` names everywhere else."""
 
-    id: int
-    uuid: str
-    code: str
-    name: str
-    country_name: str
-    country_code: str
-    is_active: bool
+    id: Annotated[int, Field(description="The location's id.", examples=[1])]
+    uuid: Annotated[str, Field(description="The location's UUID.", examples=["6f8a2c1e-4b7d-4e0a-9c35-2d1f0b8e7a64"])]
+    code: Annotated[str, Field(description="Its code: what `location` names.", examples=["us-west"])]
+    name: Annotated[str, Field(description="Its name.", examples=["US West"])]
+    country_name: Annotated[str, Field(description="Its country.", examples=["United States"])]
+    country_code: Annotated[str, Field(description="Its country's code, ISO 3166-1.", examples=["US"])]
+    is_active: Annotated[bool, Field(description="Whether new servers can be made there.", examples=[True])]
 
 
 def shown(row: Record) -> Location:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.accounts.auth import Caller, guard
@@ -13,35 +14,45 @@ from openvps.core.db import Record
 from openvps.core.errors import NotFound
 from openvps.core.money import HOURS_A_MONTH, MICRO, major
 from openvps.core.paging import Listing, Page, listing, page
+from openvps.core.query import Parameter, asks
 from openvps.core.requests import Reference
 
 router = APIRouter(tags=["plans"], route_class=Route)
+
+LOCATION = Parameter("location", "Only those that can be had there now: a location's code.")
 
 
 class Plan(TypedDict):
     """A plan in both dialects; memory in MiB, storage and bandwidth in GB; `locations` have room for it now."""
 
-    id: int
-    uuid: str
-    name: str
-    slug: str
-    kind: str
-    vcpus: int
-    cpu: int
-    memory: int
-    ram: int
-    ram_unit: str
-    storage: int
-    disk_space: int
-    bandwidth: int
-    transfer: int
-    price_monthly: float
-    price_hourly: float
-    monthly_price: str
-    hourly_price: str
-    available: bool
-    locations: list[str]
-    description: str
+    id: Annotated[int, Field(description="The plan's id: what `plan_id` names.", examples=[1])]
+    uuid: Annotated[str, Field(description="The plan's UUID.", examples=["6f8a2c1e-4b7d-4e0a-9c35-2d1f0b8e7a64"])]
+    name: Annotated[str, Field(description="Its name.", examples=["Standard VPS"])]
+    slug: Annotated[str, Field(description="Its name in addresses and commands.", examples=["standard-vps"])]
+    kind: Annotated[
+        str,
+        Field(
+            description="`vm`, a machine of its own, or `container`, which shares the host's kernel.", examples=["vm"]
+        ),
+    ]
+    vcpus: Annotated[int, Field(description="Virtual CPUs.", examples=[2])]
+    cpu: Annotated[int, Field(description="The same as `vcpus`.", examples=[2])]
+    memory: Annotated[int, Field(description="Memory, in MiB.", examples=[4096])]
+    ram: Annotated[int, Field(description="The same as `memory`.", examples=[4096])]
+    ram_unit: Annotated[str, Field(description="The unit of `ram`.", examples=["MB"])]
+    storage: Annotated[int, Field(description="Disk, in GB.", examples=[80])]
+    disk_space: Annotated[int, Field(description="The same as `storage`.", examples=[80])]
+    bandwidth: Annotated[int, Field(description="Traffic included, in GB a month.", examples=[2048])]
+    transfer: Annotated[int, Field(description="The same as `bandwidth`.", examples=[2048])]
+    price_monthly: Annotated[float, Field(description="Price of a month; no month costs more.", examples=[10.0])]
+    price_hourly: Annotated[float, Field(description="Price of an hour, rounded for display.", examples=[0.015])]
+    monthly_price: Annotated[str, Field(description="The same as `price_monthly`, as a text.", examples=["10.00"])]
+    hourly_price: Annotated[str, Field(description="The same as `price_hourly`, as a text.", examples=["0.015"])]
+    available: Annotated[bool, Field(description="Whether it can be had anywhere now.", examples=[True])]
+    locations: Annotated[
+        list[str], Field(description="Codes of the locations where it can be had now.", examples=[["us-west"]])
+    ]
+    description: Annotated[str, Field(description="What it is for.", examples=["For websites and small databases."])]
 
 
 def shown(row: Record) -> Plan:
@@ -72,14 +83,14 @@ def shown(row: Record) -> Plan:
     }
 
 
-@router.get("/plans/")
+@router.get("/plans/", openapi_extra=asks(LOCATION))
 async def list_plans(
     request: Request,
     _caller: Annotated[Caller, guard("servers:read")],
     conn: Conn,
     at: Annotated[Page, Depends(page)],
 ) -> Listing[Plan]:
-    """List the plans; `?location=` keeps those that can be had there now."""
+    """List the plans."""
     rows = await queries.plans(conn)
     code = request.query_params.get("location")
     rows = [row for row in rows if code is None or code in row.locations]

@@ -26,6 +26,7 @@ from openvps.core.clock import now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields, NotFound
 from openvps.core.paging import Listing, Page, listing, page
+from openvps.core.query import Parameter, asks
 from openvps.core.requests import Body, Reference, accepts, body_of, flag
 
 router = APIRouter(tags=["servers"], route_class=Route)
@@ -33,10 +34,18 @@ router = APIRouter(tags=["servers"], route_class=Route)
 Reader = Annotated[Caller, guard("servers:read")]
 Writer = Annotated[Caller, guard("servers:write")]
 
+STATUS = Parameter("status", "Only servers with this status.", {"type": "string", "enum": sorted(STATUSES)})
+LOCATION = Parameter("location", "Only servers in this location: its code.")
+DRY_RUN = Parameter(
+    "dry_run",
+    "Say what it would cost and what would be refused, and make nothing.",
+    {"type": "boolean", "default": False},
+)
+
 PROVISIONING = "Server is being provisioned. This usually takes less than 10 seconds."
 
 
-@router.get("/servers/")
+@router.get("/servers/", openapi_extra=asks(STATUS, LOCATION))
 async def list_servers(
     request: Request, caller: Reader, conn: Conn, at: Annotated[Page, Depends(page)]
 ) -> Listing[shape.Summary]:
@@ -54,8 +63,12 @@ async def list_servers(
     "/servers/",
     status_code=201,
     response_model=shape.Created,
-    openapi_extra=accepts(NewServer),
-    responses={200: {"model": Preview, "description": "With `dry_run=true`: what would happen; nothing is made."}},
+    openapi_extra=accepts(NewServer) | asks(DRY_RUN),
+    response_description="The server is made and on its way",
+    responses={
+        200: {"model": Preview, "description": "With `dry_run=true`: what would happen; nothing is made."},
+        402: {"description": "Payment required - not enough credit"},
+    },
 )
 async def create_server(
     request: Request, caller: Writer, conn: Conn, body: Annotated[Body[NewServer], Depends(body_of(NewServer))]
@@ -68,9 +81,9 @@ async def create_server(
     return shape.created(row, PROVISIONING)
 
 
-@router.get("/servers/{reference_id}/")
+@router.get("/servers/{reference_id}/", openapi_extra=asks(waiting.WAIT))
 async def get_server(request: Request, reference_id: Reference, caller: Reader, tx: Tx) -> shape.Detail:
-    """Show one server, with what it uses; with `?wait=30` once it is on no way any more, or after so many seconds."""
+    """Show one server, with what it uses."""
 
     async def look(conn: Connection) -> Record:
         return await _shown(conn, caller, reference_id)
@@ -103,32 +116,48 @@ async def patch_server(
     return await _update(conn, caller, reference_id, body)
 
 
-@router.delete("/servers/{reference_id}/", status_code=204)
+@router.delete(
+    "/servers/{reference_id}/",
+    status_code=204,
+    response_description="The server is gone; `Location` names the action that clears it away",
+    responses={400: {"description": "Bad request - the server is already being deleted"}},
+)
 async def delete_server(request: Request, reference_id: Reference, caller: Writer, conn: Conn) -> Response:
     """Delete a server permanently. This can't be undone."""
     _, action_id = await power.begin(conn, caller, reference_id, "delete")
     return Response(status_code=204, headers={"Location": str(request.url_for("get_action", reference_id=action_id))})
 
 
-@router.post("/servers/{reference_id}/start/")
+@router.post(
+    "/servers/{reference_id}/start/",
+    responses={400: {"description": "Bad request - the server is already running, or on its way"}},
+)
 async def start_server(reference_id: Reference, caller: Writer, conn: Conn) -> shape.Power:
     """Power on a stopped server."""
     return shape.power(*await power.begin(conn, caller, reference_id, "start"), "Server is starting")
 
 
-@router.post("/servers/{reference_id}/stop/")
+@router.post(
+    "/servers/{reference_id}/stop/", responses={400: {"description": "Bad request - the server is not running"}}
+)
 async def stop_server(reference_id: Reference, caller: Writer, conn: Conn) -> shape.Power:
     """Shut a running server down gracefully; after the grace time it is cut off."""
     return shape.power(*await power.begin(conn, caller, reference_id, "stop"), "Server is stopping")
 
 
-@router.post("/servers/{reference_id}/reboot/")
+@router.post(
+    "/servers/{reference_id}/reboot/", responses={400: {"description": "Bad request - the server is not running"}}
+)
 async def reboot_server(reference_id: Reference, caller: Writer, conn: Conn) -> shape.Power:
     """Restart a running server gracefully."""
     return shape.power(*await power.reboot(conn, caller, reference_id), "Server is rebooting")
 
 
-@router.post("/servers/{reference_id}/power/", openapi_extra=accepts(PowerAction))
+@router.post(
+    "/servers/{reference_id}/power/",
+    openapi_extra=accepts(PowerAction),
+    responses={400: {"description": "Bad request - invalid parameters, or the server's status doesn't allow it"}},
+)
 async def power_server(
     reference_id: Reference,
     caller: Writer,
@@ -143,7 +172,14 @@ async def power_server(
     return shape.power(*await power.begin(conn, caller, reference_id, action), message)
 
 
-@router.post("/servers/{reference_id}/resize/", openapi_extra=accepts(Resize))
+@router.post(
+    "/servers/{reference_id}/resize/",
+    openapi_extra=accepts(Resize),
+    responses={
+        400: {"description": "Bad request - invalid parameters, a smaller disk, or a status that doesn't allow it"},
+        402: {"description": "Payment required - not enough credit"},
+    },
+)
 async def resize_server(
     request: Request,
     reference_id: Reference,
@@ -167,7 +203,10 @@ async def list_server_actions(
     return listing(request, at, count, [action(row) for row in rows])
 
 
-@router.post("/servers/{reference_id}/reset-password/")
+@router.post(
+    "/servers/{reference_id}/reset-password/",
+    responses={400: {"description": "Bad request - the server is not active"}},
+)
 async def reset_password(reference_id: Reference, caller: Writer, conn: Conn) -> shape.Password:
     """Give root a new password, shown in this answer only; it works within seconds."""
     text, hashed = password.make()

@@ -5,7 +5,9 @@ Dies before the commit: nothing happened. Dies after it: the row and the job are
 
 from collections.abc import AsyncGenerator
 from datetime import timedelta
+from typing import Annotated
 
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.accounts import audit, quotas
@@ -34,27 +36,35 @@ CELL_SEEN_WITHIN = timedelta(minutes=2)
 class Price(TypedDict):
     """What a server costs, and how much credit must be there: the first `held_hours` hours are held."""
 
-    currency: str
-    monthly: float
-    hourly: float
-    held: float
-    held_hours: int
+    currency: Annotated[str, Field(description="The currency, ISO 4217.", examples=["USD"])]
+    monthly: Annotated[float, Field(description="Price of a month; no month costs more.", examples=[10.0])]
+    hourly: Annotated[float, Field(description="Price of an hour, rounded for display.", examples=[0.015])]
+    held: Annotated[float, Field(description="Credit that is held for the first hours.", examples=[0.36])]
+    held_hours: Annotated[int, Field(description="How many hours that is.", examples=[24])]
 
 
 class Refusal(TypedDict):
     """One thing for which a create would be refused: the status, and the body's texts."""
 
-    status: int
-    texts: dict[str, list[str]]
+    status: Annotated[int, Field(description="The status that the create would be answered with.", examples=[402])]
+    texts: Annotated[
+        dict[str, list[str]],
+        Field(
+            description="What is wrong, field by field; `detail` where it is no field's.",
+            examples=[{"detail": ["Not enough credit."]}],
+        ),
+    ]
 
 
 class Preview(TypedDict):
     """What `POST /servers/?dry_run=true` answers; nothing was made."""
 
-    dry_run: bool
-    possible: bool
-    price: Price | None
-    refusals: list[Refusal]
+    dry_run: Annotated[bool, Field(description="Always true: nothing was made.", examples=[True])]
+    possible: Annotated[bool, Field(description="Whether the create would succeed now.", examples=[True])]
+    price: Annotated[Price | None, Field(description="What the server would cost; null where that can't be said.")]
+    refusals: Annotated[
+        list[Refusal], Field(description="Everything for which the create would be refused.", examples=[[]])
+    ]
 
 
 async def create(conn: Connection, caller: Caller, body: Body[NewServer], settings: Settings) -> Record:

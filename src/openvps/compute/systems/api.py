@@ -4,6 +4,7 @@ from itertools import groupby
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.accounts.auth import Caller, guard
@@ -18,19 +19,27 @@ router = APIRouter(tags=["operating-systems"], route_class=Route)
 class Version(TypedDict):
     """An operating system's version; `id` is what `os_id` names, and `available` says whether an image is there."""
 
-    id: int
-    uuid: str
-    name: str
-    slug: str
-    available: bool
+    id: Annotated[int, Field(description="The version's id: what `os_id` names.", examples=[5])]
+    uuid: Annotated[
+        str,
+        Field(
+            description="The version's UUID: what `os_version` may name.",
+            examples=["6f8a2c1e-4b7d-4e0a-9c35-2d1f0b8e7a64"],
+        ),
+    ]
+    name: Annotated[str, Field(description="Its name.", examples=["Ubuntu 22.04 LTS"])]
+    slug: Annotated[str, Field(description="Its name in commands.", examples=["ubuntu-22.04"])]
+    available: Annotated[bool, Field(description="Whether an image is there to make servers from.", examples=[True])]
 
 
 class Family(TypedDict):
     """An operating system, with its versions."""
 
-    uuid: str
-    name: str
-    versions: list[Version]
+    uuid: Annotated[
+        str, Field(description="The operating system's UUID.", examples=["0d3c9b52-7a1e-4f68-8b94-c5e2a7d01f36"])
+    ]
+    name: Annotated[str, Field(description="The operating system's name.", examples=["Ubuntu"])]
+    versions: Annotated[list[Version], Field(description="Its versions.")]
 
 
 @router.get("/operating-systems/")
