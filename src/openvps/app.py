@@ -1,5 +1,6 @@
 """The API process: composes the slices' routers, and translates errors once."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openvps.accounts import api as account_api
 from openvps.accounts.audit import api as audit_api
+from openvps.accounts.rate_limit import RateLimit
 from openvps.accounts.sign_in import api as sign_in_api
 from openvps.accounts.ssh_keys import api as ssh_keys_api
 from openvps.accounts.throttle import Guesses
@@ -66,6 +68,7 @@ def create_app() -> FastAPI:
     )
     app.state.settings = config
     app.state.guesses = Guesses(config.failures_allowed)
+    app.state.rate_limit = RateLimit(an_hour=config.rate_limit, burst=config.rate_limit_burst)
     for piece in SLICES:
         app.include_router(piece.router, prefix=BASE_PATH)
     web_api.mount(app, BASE_PATH)
@@ -86,7 +89,10 @@ def create_app() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     app.state.database = Database(app.state.settings.conninfo("api"), pool_size=8)
     app.state.changes = Changes(app.state.settings.conninfo("api"))
+    settling = asyncio.create_task(app.state.rate_limit.keep_settling(app.state.database))
     yield
+    settling.cancel()
+    await app.state.rate_limit.try_to_settle(app.state.database)
     await app.state.changes.close()
     await app.state.database.close()
 

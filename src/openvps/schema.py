@@ -13,6 +13,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -99,6 +100,20 @@ token = Table(
     _moment("last_used_at"),
     _created_at(),
     Index(None, "account_id"),
+)
+
+token_use = Table(  # requests that count against a token's limit; they are forgotten evenly over time
+    "token_use",
+    metadata,
+    Column(
+        "token_id",
+        BigInteger,
+        ForeignKey("token.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("used", Double, nullable=False),  # as of `at`
+    Column("at", DateTime(timezone=True), nullable=False),
 )
 
 ssh_key = Table(
@@ -235,6 +250,9 @@ address_pool = Table(
 
 # servers
 
+_LISTED = text("wanted <> 'absent'")
+_NOW = text("clock_timestamp()")  # when the row was made: rows of an account come in the order of their ids
+
 server = Table(
     "server",
     metadata,
@@ -268,13 +286,41 @@ server = Table(
     Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("backups_enabled", Boolean, nullable=False, server_default=text("false")),
     _moment("ready_at"),  # the first `active`
-    _created_at(),
-    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
     CheckConstraint("wanted IN ('running', 'stopped', 'absent')", name="wanted"),
-    Index(None, "account_id", text("id DESC")),
+    # one for each order and filter of the list; the first has all that is filtered by in it
+    Index(
+        "ix_server_listed",
+        "account_id",
+        "id",
+        postgresql_where=_LISTED,
+        postgresql_include=["name", "status", "location_id", "tags"],
+    ),
+    Index("ix_server_by_status", "account_id", "status", "id", postgresql_where=_LISTED),
+    Index("ix_server_by_location", "account_id", "location_id", "id", postgresql_where=_LISTED),
+    Index(
+        "ix_server_by_name",
+        "account_id",
+        text("lower(name)"),
+        "id",
+        postgresql_where=_LISTED,
+        postgresql_include=["name"],
+    ),
+    Index("ix_server_by_update", "account_id", "updated_at", "id", postgresql_where=_LISTED),
     Index("ix_server_due", "look_at", postgresql_where=text("look_at IS NOT NULL")),
     Index(None, "cell_id"),
     Index(None, "image_id"),
+)
+
+server_count = Table(  # how many servers there are is the sum of `n`: triggers add rows, none is changed
+    "server_count",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),
+    Column("location_id", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Index(None, "account_id"),
 )
 
 address = Table(  # the primary key is the rule: an address belongs to one server at most

@@ -54,8 +54,6 @@ async def authenticate(request: Request, conn: Connection) -> Caller:
     found = await queries.live_token(conn, tokens.digest(text), now())
     if found is None:
         raise _wrong(request, "This token is unknown, expired or revoked.")
-    if found.use_is_old:
-        await queries.note_token_use(conn, found.id)
     return Caller(
         account_id=found.account_id,
         token_id=found.id,

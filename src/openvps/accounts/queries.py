@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, text
 
 from openvps.core.db import Connection, Record
 from openvps.schema import account, token
-
-TOKEN_USE_PRECISION = timedelta(minutes=1)  # how exact `last_used_at` is; saves a write a request
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,6 @@ class LiveToken:
     name: str
     permissions: list[str]
     is_operator: bool
-    use_is_old: bool
 
 
 async def live_token(conn: Connection, digest: bytes, at: datetime) -> LiveToken | None:
@@ -34,7 +31,6 @@ async def live_token(conn: Connection, digest: bytes, at: datetime) -> LiveToken
                 token.c.name,
                 token.c.permissions,
                 account.c.is_operator,
-                func.coalesce(token.c.last_used_at < at - TOKEN_USE_PRECISION, True).label("use_is_old"),
             )
             .join(account, account.c.id == token.c.account_id)
             .where(
@@ -48,9 +44,50 @@ async def live_token(conn: Connection, digest: bytes, at: datetime) -> LiveToken
     return LiveToken(*row) if row else None
 
 
-async def note_token_use(conn: Connection, token_id: int) -> None:
-    """Remember that a token was used now."""
-    await conn.execute(update(token).where(token.c.id == token_id).values(last_used_at=func.now()))
+@dataclass(frozen=True)
+class TokenUse:
+    """How many requests one process has had with a token since it last said so, and when the last one."""
+
+    token_id: int
+    requests: int
+    last_at: datetime
+
+
+async def settle_token_use(conn: Connection, uses: Sequence[TokenUse], *, per_s: float) -> dict[int, float]:
+    """Add requests to what tokens have used of their limits, less what is forgotten; returns what each has used now.
+
+    Tokens are locked in the order of their ids, so that no two processes wait for each other.
+    """
+    ids = [one.token_id for one in uses]
+    locked = await conn.execute(
+        select(token.c.id).where(token.c.id.in_(ids)).order_by(token.c.id).with_for_update(key_share=True)
+    )
+    there = set(locked.scalars())
+    rows = [one for one in uses if one.token_id in there]
+    if not rows:
+        return {}
+    added = {
+        "ids": [one.token_id for one in rows],
+        "requests": [one.requests for one in rows],
+        "last": [one.last_at for one in rows],
+        "per_s": per_s,
+    }
+    await conn.execute(_NOTE_LAST_USE, added)
+    return {row.token_id: row.used for row in await conn.execute(_ADD_USE, added)}
+
+
+_NOTE_LAST_USE = text(
+    "UPDATE token SET last_used_at = greatest(last_used_at, told.at)"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:last AS timestamptz[])) AS told (id, at) WHERE token.id = told.id"
+)
+_ADD_USE = text(
+    "INSERT INTO token_use AS known (token_id, used, at)"
+    " SELECT id, requests, clock_timestamp()"
+    " FROM unnest(CAST(:ids AS bigint[]), CAST(:requests AS float8[])) AS told (id, requests)"
+    " ON CONFLICT (token_id) DO UPDATE SET"
+    " used = excluded.used + greatest(0, known.used - :per_s * extract(epoch FROM excluded.at - known.at)::float8),"
+    " at = excluded.at RETURNING token_id, used"
+)
 
 
 async def add_token(

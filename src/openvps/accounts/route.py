@@ -1,4 +1,4 @@
-"""The walk of every request that has a caller: body, token, permission, idempotency key, handler, one commit.
+"""The walk of every request that has a caller: body, token, rate limit, permission, idempotency key, handler, commit.
 
 All of it happens in one transaction: the server, its action, its job, the audit entry and the answer that a repeated
 `Idempotency-Key` gets are there together, or none of them is.
@@ -36,6 +36,7 @@ class Route(APIRoute):
             async with Transaction(request.app.state.database) as transaction:
                 request.state.transaction = transaction
                 request.state.caller = caller = await authenticate(request, await transaction.connection())
+                request.app.state.rate_limit.take(caller.token_id, request.state.answer_headers)
                 self.guard.check(caller)
                 if request.method == "POST":
                     return await idempotency.once(request, transaction, caller, handle)

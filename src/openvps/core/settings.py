@@ -132,6 +132,12 @@ class Settings(BaseSettings):
         ge=1,
         description="wrong tokens, passwords and invites that a client address may send in 10 minutes",
     )
+    rate_limit: int = Field(
+        default=3600, ge=0, description="requests a token gets back in an hour, evenly; 0: no limit"
+    )
+    rate_limit_burst: int = Field(
+        default=3600, ge=1, description="requests a token may have saved up, to make at once"
+    )
 
     # times
     stop_grace_s: int = Field(
