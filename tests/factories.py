@@ -66,13 +66,20 @@ class World:
             await systems.add_image(conn, cell_id=self.cell_id, system_id=3, fingerprint="f" * 64)
 
     async def a_client(
-        self, *, credit: int = 100, permissions: tuple[str, ...] = ("*:*",), account_id: int | None = None
+        self,
+        *,
+        credit: int = 100,
+        permissions: tuple[str, ...] = ("*:*",),
+        account_id: int | None = None,
+        operator: bool = False,
     ) -> Client:
         """Return a new account's client, or another token of an account."""
         text_ = tokens.make()
         async with self.database.begin() as conn:
             if account_id is None:
-                account_id = await accounts.add_account(conn, email=f"customer{next(NUMBERS)}@example.com")
+                account_id = await accounts.add_account(
+                    conn, email=f"customer{next(NUMBERS)}@example.com", is_operator=operator
+                )
                 await ledger.append(
                     conn, account_id=account_id, amount_micro=credit * MICRO, kind="credit", reference="test"
                 )

@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, get_args, get_origin
+from typing import Annotated, Literal, get_args, get_origin
 
 import pytest
 from cyclopts import App, Parameter
@@ -112,8 +112,8 @@ def _argument(parameter: inspect.Parameter) -> tuple[str, str]:
     assert isinstance(said, Parameter)
     if parameter.default is inspect.Parameter.empty:
         return parameter.name.upper(), f"- `{parameter.name.upper()}`: {said.help}"
-    option = f"--{parameter.name}"
-    if kind is not bool:
+    option = f"--{parameter.name.replace('_', '-')}"
+    if get_origin(kind) is Literal:
         option += f" {'|'.join(map(str, get_args(kind)))}"
     return f"[{option}]", f"- `{option}`: {said.help}"
 

@@ -16,6 +16,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openvps.accounts import api as account_api
+from openvps.accounts.admin import api as admin_api
 from openvps.accounts.audit import api as audit_api
 from openvps.accounts.rate_limit import RateLimit
 from openvps.accounts.sign_in import api as sign_in_api
@@ -48,6 +49,7 @@ SLICES = (
     tokens_api,
     audit_api,
     sign_in_api,
+    admin_api,
 )
 
 logger = log.get(__name__)

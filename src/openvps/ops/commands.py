@@ -20,6 +20,26 @@ Purge = Annotated[
         help="then remove everything: servers, images, storage pool, network rules, database, the data folder",
     ),
 ]
+Account = Annotated[str, Parameter(help="the account: its number, UUID or e-mail")]
+Email = Annotated[str, Parameter(help="the e-mail to sign in with")]
+FirstName = Annotated[str, Parameter(help="the person's first name")]
+LastName = Annotated[str, Parameter(help="the person's last name")]
+CompanyName = Annotated[str, Parameter(help="the company's name")]
+Credit = Annotated[int, Parameter(help="credit to begin with, in whole currency units")]
+Operator = Annotated[bool, Parameter(negative="", help="let it administer all accounts, and have container plans")]
+MaxServers = Annotated[int | None, Parameter(help="servers it may have; -1: the installation's setting")]
+MaxVcpus = Annotated[int | None, Parameter(help="vCPUs of its servers together; -1: the installation's setting")]
+CreatesAnHour = Annotated[
+    int | None, Parameter(help="servers it may create in any 60 minutes; -1: the installation's setting")
+]
+Reason = Annotated[str, Parameter(help="why, for operators and the audit log")]
+Token = Annotated[int, Parameter(help="the token's number, as `openvps token list` names it")]
+TokenName = Annotated[str, Parameter(help="a name to know it by later")]
+Permissions = Annotated[
+    tuple[str, ...],
+    Parameter(help="servers:read, ssh_keys:* and so on, repeated; none: all of the account's"),
+]
+Days = Annotated[int | None, Parameter(help="days until it ends; not given: it doesn't")]
 Yes = Annotated[bool, Parameter(negative="", help="don't ask before removing")]
 
 app = App(
@@ -30,6 +50,10 @@ app = App(
 )
 image = App(name="image", help="Build, list and retire the system images that new servers start from.")
 app.command(image)
+account = App(name="account", help="Make, list, change, disable and delete customers' accounts.")
+app.command(account)
+token = App(name="token", help="Make, list and revoke API tokens of any account.")
+app.command(token)
 
 
 @app.command
@@ -101,6 +125,129 @@ def retire(fingerprint: Fingerprint) -> int:
     from openvps.ops import images
 
     return images.retire(fingerprint)
+
+
+@account.command(name="create")
+def create_account(
+    email: Email,
+    *,
+    first_name: FirstName = "",
+    last_name: LastName = "",
+    company_name: CompanyName = "",
+    credit: Credit = 0,
+    max_servers: MaxServers = None,
+    max_vcpus: MaxVcpus = None,
+    creates_an_hour: CreatesAnHour = None,
+    operator: Operator = False,
+    output: Output = "text",
+) -> int:
+    """Make an account and print an invite for its owner, who sets a password with it."""
+    from openvps.ops import accounts
+
+    return accounts.create(
+        email,
+        first_name=first_name,
+        last_name=last_name,
+        company_name=company_name,
+        credit=credit,
+        quotas=accounts.Quotas(max_servers, max_vcpus, creates_an_hour),
+        operator=operator,
+        output=output,
+    )
+
+
+@account.command(name="list")
+def list_accounts(*, output: Output = "text") -> int:
+    """List all accounts."""
+    from openvps.ops import accounts
+
+    return accounts.list_(output)
+
+
+@account.command(name="show")
+def show_account(account: Account, *, output: Output = "text") -> int:
+    """Show an account with its balance, servers and quotas."""
+    from openvps.ops import accounts
+
+    return accounts.show(account, output)
+
+
+@account.command(name="invite")
+def invite_account(account: Account, *, output: Output = "text") -> int:
+    """Print a new invite, for who lost theirs or the password; an older one ends."""
+    from openvps.ops import accounts
+
+    return accounts.invite(account, output)
+
+
+@account.command(name="disable")
+def disable_account(account: Account, *, reason: Reason = "", output: Output = "text") -> int:
+    """Shut an account: its tokens open nothing, nobody signs in. Its servers stay as they are."""
+    from openvps.ops import accounts
+
+    return accounts.disable(account, reason, output)
+
+
+@account.command(name="enable")
+def enable_account(account: Account, *, output: Output = "text") -> int:
+    """Open a disabled account again."""
+    from openvps.ops import accounts
+
+    return accounts.enable(account, output)
+
+
+@account.command
+def set_quota(
+    account: Account,
+    *,
+    max_servers: MaxServers = None,
+    max_vcpus: MaxVcpus = None,
+    creates_an_hour: CreatesAnHour = None,
+    output: Output = "text",
+) -> int:
+    """Change an account's quotas; those not named stay."""
+    from openvps.ops import accounts
+
+    return accounts.set_quota(account, accounts.Quotas(max_servers, max_vcpus, creates_an_hour), output)
+
+
+@account.command(name="delete")
+def delete_account(account: Account) -> int:
+    """Delete an account that has no servers, with its tokens, keys and personal data; its ledger stays."""
+    from openvps.ops import accounts
+
+    return accounts.delete(account)
+
+
+@token.command(name="create")
+def create_token(
+    account: Account,
+    *,
+    name: TokenName = "made on the host",
+    permission: Permissions = (),
+    days: Days = None,
+    output: Output = "text",
+) -> int:
+    """Make a token and print it, this once."""
+    from openvps.ops import tokens
+
+    return tokens.create(account, name=name, permissions=permission, days=days, output=output)
+
+
+@token.command(name="list")
+def list_tokens(account: Account, *, output: Output = "text") -> int:
+    """List an account's tokens, without their texts."""
+    from openvps.ops import tokens
+
+    return tokens.list_(account, output)
+
+
+@token.command(name="revoke")
+def revoke_token(token: Token) -> int:
+    """Revoke a token; it opens nothing any more."""
+    from openvps.ops import tokens
+
+    return tokens.revoke(token)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from openvps.accounts import queries as accounts
 from openvps.accounts import tokens
+from openvps.accounts.permissions import everything
 from openvps.accounts.ssh_keys import queries as ssh_keys
 from openvps.accounts.ssh_keys.public_key import parse
 from openvps.compute.addresses import queries as addresses
@@ -131,7 +132,11 @@ async def _operator(conn: Connection, settings: Settings, public_keys: dict[str,
         await ssh_keys.add(conn, account_id=account_id, name=name, public_key=key.line, fingerprint=key.fingerprint)
     text = tokens.make()
     await accounts.add_token(
-        conn, account_id=account_id, name="first token", digest=tokens.digest(text), permissions=["*:*"]
+        conn,
+        account_id=account_id,
+        name="first token",
+        digest=tokens.digest(text),
+        permissions=everything(operator=True),
     )
     return text
 

@@ -39,6 +39,6 @@ def problems(wanted: Sequence[str], granted: Sequence[str], *, operator: bool) -
     beyond = [one for one in wanted if not allows(granted, one)]
     if beyond:
         return [
-            f"The token of this request lacks {', '.join(beyond)}: it makes only tokens that may no more than it."
+            f"The token of this request lacks {', '.join(beyond)}; no token makes one that may do more than itself."
         ]
     return []
