@@ -17,7 +17,7 @@ from openvps.ledger import queries as ledger
 router = APIRouter(tags=["account"], route_class=Route)
 
 
-class Account(TypedDict):
+class AccountInUse(TypedDict):
     """Who pays; `balance` and what of it is `held` for servers, in the installation's currency."""
 
     email: Annotated[str, Field(description="The account's e-mail address.", examples=["ada@example.com"])]
@@ -47,7 +47,7 @@ class TokenInUse(TypedDict):
 class Me(TypedDict):
     """The account and the token in use."""
 
-    account: Annotated[Account, Field(description="Who pays.")]
+    account: Annotated[AccountInUse, Field(description="Who pays.")]
     token: Annotated[TokenInUse, Field(description="The token that the request was made with.")]
 
 

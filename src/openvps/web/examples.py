@@ -1,6 +1,6 @@
 """Examples made of a schema: what its fields give as theirs, put together."""
 
-from typing import Any
+from typing import Any, cast
 
 Schema = dict[str, Any]
 
@@ -46,3 +46,11 @@ def body_examples(schema: Schema, schemas: dict[str, Schema]) -> list[Any]:
             if name in needed or resolve(one, schemas).get("examples")
         }
     ]
+
+
+def merged(value: Any, changes: dict[str, Any]) -> Any:
+    """Return an object with some of its fields changed, also in the objects in it."""
+    made = dict(value)
+    for name, change in changes.items():
+        made[name] = merged(made[name], cast("dict[str, Any]", change)) if isinstance(change, dict) else change
+    return made

@@ -9,8 +9,9 @@ from fastapi.routing import iter_route_contexts
 
 from openvps.accounts.auth import Guard
 from openvps.accounts.route import Route
-from openvps.web.examples import Schema, body_examples, example
+from openvps.web.examples import Schema, body_examples, example, merged
 from openvps.web.vocabulary import (
+    ANSWERS,
     BEARER,
     DESCRIPTION,
     HEADERS,
@@ -89,6 +90,8 @@ def _complete(path: str, method: str, operation: Operation, guard: Guard | None,
     operation["security"] = [{"bearer": []}] if guard else []
     if guard and guard.permission:
         operation["x-permission"] = guard.permission
+    if guard and guard.operator:
+        operation["x-operator"] = True
     _complete_parameters(path, method, operation, guard)
     if "requestBody" in operation:
         _complete_body(operation, schemas)
@@ -121,6 +124,9 @@ def _complete_body(operation: Operation, schemas: dict[str, Schema]) -> None:
     schema: Schema = content["schema"]
     if "$ref" not in schema:
         schemas.update(schema.pop("$defs", {}))
+        for one in schema["properties"].values():
+            if one.get("default") in (None, ""):  # stands for "not given", and need not fit
+                one.pop("default", None)
         name = schema["title"]
         if schemas.setdefault(name, schema) != schema:
             raise TypeError(f"two different bodies are called {name}: name them apart")
@@ -143,7 +149,11 @@ def _complete_answers(method: str, operation: Operation, guard: Guard | None, sc
             answer["description"] = {"201": "Created", "204": "Done; the answer has no body"}.get(status, "OK")
         content = answer.get("content", {}).get("application/json")
         if content is not None and "schema" in content:
-            content.setdefault("example", example(content["schema"], schemas))
+            shown = example(content["schema"], schemas)
+            dry = status == "200" and "201" in answers
+            if operation["operationId"] in ANSWERS and not dry:
+                shown = merged(shown, ANSWERS[operation["operationId"]])
+            content.setdefault("example", shown)
         _add_headers(answer, [*LIMITS, *(["Idempotent-Replayed"] if method == "post" else [])], guard)
         if method == "get" and guard:
             _add_headers(answer, ["ETag"], guard)

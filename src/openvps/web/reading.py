@@ -55,6 +55,7 @@ class Endpoint:
     title: str
     description: str
     permission: str | None
+    operator: bool
     parameters: dict[str, list[Field]]  # by where they stand: path, query, header
     body: list[Field]
     answer: list[Field]
@@ -123,6 +124,7 @@ def _endpoint(document: dict[str, Any], origin: str, path: str, method: str, ope
         title=operation["summary"],
         description=" ".join(operation.get("description", "").split()),
         permission=operation.get("x-permission"),
+        operator=operation.get("x-operator", False),
         parameters={place: listed for place, listed in places.items() if listed},
         body=_fields(content["schema"], schemas) if content else [],
         answer=_fields(json_answer["schema"], schemas) if json_answer else [],

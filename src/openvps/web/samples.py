@@ -101,9 +101,9 @@ def php(call: Call) -> str:
         lines.append(f"curl_setopt($ch, CURLOPT_HTTPHEADER, [\n{listed}\n]);")
     lines += ["curl_setopt($ch, CURLOPT_RETURNTRANSFER, true);", "", "$response = curl_exec($ch);"]
     lines += (
-        ["$result = json_decode($response, true);", "print_r($result);"]
+        ["$result = json_decode($response, true);"]
         if call.answers
-        else ["echo curl_getinfo($ch, CURLINFO_RESPONSE_CODE);"]
+        else ["$status = curl_getinfo($ch, CURLINFO_RESPONSE_CODE);"]
     )
     return "\n".join(lines)
 

@@ -135,3 +135,19 @@ PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string"},
     },
 }
+
+# Where an operation's answer looks different from the example of its shape.
+ANSWERS: dict[str, dict[str, Any]] = {
+    "create_server": {
+        "status": "provisioning",
+        "ip_address": None,
+        "ipv4_addresses": [],
+        "ipv6_addresses": [],
+        "deployed": False,
+    },
+    "stop_server": {"message": "Server is stopping", "server": {"status": "stopping"}},
+    "reboot_server": {"message": "Server is rebooting", "server": {"status": "rebooting"}},
+    "power_server": {"message": "Server is rebooting", "server": {"status": "rebooting"}},
+    "resize_server": {"message": "Server is resizing", "server": {"status": "resizing"}},
+    "reset_password": {"message": "Root password is being reset", "server": {"status": "active"}},
+}

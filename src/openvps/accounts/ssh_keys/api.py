@@ -24,8 +24,27 @@ router = APIRouter(tags=["ssh-keys"], route_class=Route)
 class NewKey(BaseModel):
     """What `POST /ssh-keys/` takes."""
 
-    name: Annotated[str, Field(strict=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
-    public_key: Annotated[str, Field(strict=True, min_length=1, max_length=8192)]
+    name: Annotated[
+        str,
+        Field(
+            strict=True,
+            min_length=1,
+            max_length=100,
+            pattern=r"^[^\x00-\x1f\x7f]+$",
+            description="A name to know it by later.",
+            examples=["laptop"],
+        ),
+    ]
+    public_key: Annotated[
+        str,
+        Field(
+            strict=True,
+            min_length=1,
+            max_length=8192,
+            description="The public key: one line, as in `~/.ssh/id_ed25519.pub`.",
+            examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMatT9Rp/wNJRC3ecpI/tQQldfToXaWjyu3pG8gEQNvk ada@laptop"],
+        ),
+    ]
 
 
 class Key(TypedDict):

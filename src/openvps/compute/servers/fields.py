@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from openvps.core.requests import MAX_ID
 
@@ -65,6 +65,28 @@ class NewServer(BaseModel):
 
     Which fields are needed is said by `order.py`, where the two dialects become one.
     """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "web-server-02",
+                    "plan_id": 1,
+                    "os_id": 5,
+                    "location": "us-west",
+                    "hostname": "web02.example.com",
+                    "backups_enabled": True,
+                },
+                {
+                    "hostname": "web02.example.com",
+                    "plan": "6f8a2c1e-4b7d-4e0a-9c35-2d1f0b8e7a64",
+                    "os_version": "0d3c9b52-7a1e-4f68-8b94-c5e2a7d01f36",
+                    "location": 1,
+                    "ssh_keys": ["2b9d4c70-1f3e-4a86-b5c2-7e60d8a91f43"],
+                },
+            ]
+        }
+    )
 
     name: Annotated[
         Name | None,
