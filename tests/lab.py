@@ -25,6 +25,7 @@ PLANS = {
     # id: slug, vCPUs, MiB, GB; small enough for many at once
     100: ("nano", 1, 256, 2),
     101: ("small", 2, 512, 3),
+    102: ("slim", 1, 256, 3),
 }
 
 

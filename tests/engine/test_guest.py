@@ -50,6 +50,26 @@ async def test_limits_can_be_raised_on_a_running_machine(workshop: Workshop) -> 
     assert (await said(workshop, spec.name, "head -n 1 /proc/meminfo")).split()[1] == str(128 * 1024)
 
 
+async def test_cpus_changed_together_with_all_else_are_there_at_once(workshop: Workshop) -> None:
+    spec = await workshop.a_machine(memory_mib=64)
+    for turn in range(6):
+        cpus = 2 - turn % 2
+        other = workshop.a_spec(
+            name=spec.name,
+            nic=spec.nic,
+            addresses=spec.addresses,
+            vcpus=cpus,
+            memory_mib=64 + 8 * turn,
+            storage_gb=1 + turn,
+        )
+        await workshop.engine.configure(spec.name, other)
+
+        async def seen(cpus: int = cpus) -> bool:
+            return (await said(workshop, spec.name, "grep -c ^processor /proc/cpuinfo")).strip() == str(cpus)
+
+        assert await until_true(seen, timeout_s=2)
+
+
 async def test_input_reaches_a_program_and_its_exit_code_returns(workshop: Workshop) -> None:
     spec = await workshop.a_machine()
     text = b"a secret line\n" * 20_000  # more than one message
