@@ -122,9 +122,10 @@ def body_of(model: type[T]) -> Callable[[Request], Awaitable[Body[T]]]:
 
 
 def accepts(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the `openapi_extra` of a route whose body is `model`."""
+    """Return the `openapi_extra` of a route whose body is `model`; no body is `{}`, which may be good enough."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    needed = bool(schema.get("required"))
+    return {"requestBody": {"required": needed, "content": {"application/json": {"schema": schema}}}}
 
 
 def flag(request: Request, name: str) -> bool:

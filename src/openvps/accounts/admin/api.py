@@ -79,7 +79,11 @@ async def change_account(
     return shown(row)
 
 
-@router.delete("/admin/accounts/{reference_id}/", status_code=204)
+@router.delete(
+    "/admin/accounts/{reference_id}/",
+    status_code=204,
+    responses={400: {"description": "Bad request - the account has servers, or is your own"}},
+)
 async def delete_account(reference_id: Reference, caller: Writer, conn: Conn) -> Response:
     """Delete an account that has no servers, with its tokens, keys and personal data. For operators.
 
