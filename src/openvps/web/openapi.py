@@ -10,6 +10,7 @@ from fastapi.routing import iter_route_contexts
 from openvps.accounts.auth import Guard
 from openvps.accounts.route import Route
 from openvps.web.examples import Schema, body_examples, example, merged
+from openvps.web.links import link
 from openvps.web.vocabulary import (
     ANSWERS,
     BEARER,
@@ -47,6 +48,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     guards = _guards(app)
     for path, method, operation in operations(document):
         _complete(path, method, operation, guards.get(operation["operationId"]), schemas)
+    link(document["paths"])
     used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
     document["tags"] = [
         {"name": name, "x-displayName": title, "description": text}
@@ -168,11 +170,11 @@ def _complete_answers(method: str, operation: Operation, guard: Guard | None, sc
 
 def _refusals(method: str, operation: Operation, guard: Guard | None) -> set[int]:
     """Return the statuses that an operation may refuse with because of what it is."""
-    statuses = {503}
+    statuses = {429, 503}
     parameters = operation.get("parameters", [])
     places = {one["in"] for one in parameters if "in" in one}
     if guard:
-        statuses |= {401, 429}
+        statuses.add(401)
         if guard.permission or guard.operator:
             statuses.add(403)
     if "path" in places or any(one.get("name") == "page" for one in parameters):

@@ -106,9 +106,15 @@ HEADERS: dict[str, dict[str, Any]] = {
     },
     "WWW-Authenticate": {"description": "The scheme that is expected: Bearer.", "schema": {"type": "string"}},
     "Retry-After": {"description": "How many seconds to wait before the next try.", "schema": {"type": "integer"}},
-    "RateLimit-Limit": {"description": "Requests a token may make in a minute.", "schema": {"type": "integer"}},
-    "RateLimit-Remaining": {"description": "Requests left now.", "schema": {"type": "integer"}},
-    "RateLimit-Reset": {"description": "Seconds until all of them are there again.", "schema": {"type": "integer"}},
+    "RateLimit-Limit": {
+        "description": "How many requests this token may make at once; they come back evenly.",
+        "schema": {"type": "integer"},
+    },
+    "RateLimit-Remaining": {"description": "How many of them are left now.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {
+        "description": "When all of them are there again, as a Unix time.",
+        "schema": {"type": "integer"},
+    },
     "ETag": {"description": "A mark of this answer, for If-None-Match.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
         "description": "`true` where the first answer to this Idempotency-Key was given again.",

@@ -63,7 +63,12 @@ class Accepted(TypedDict):
     email: Annotated[str, Field(description="The e-mail to sign in with.", examples=["ada@example.com"])]
 
 
-@router.post("/login/", status_code=201, openapi_extra=accepts(SignIn))
+@router.post(
+    "/login/",
+    status_code=201,
+    openapi_extra=accepts(SignIn),
+    responses={401: {"description": "Unauthorized - unknown e-mail, or another password"}},
+)
 async def sign_in(request: Request, body: Annotated[Body[SignIn], Depends(body_of(SignIn))]) -> MadeToken:
     """Sign in with e-mail and password: a token for all that the account may, for 12 hours.
 
