@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func
+from sqlalchemy.exc import IntegrityError
 
 from openvps.accounts.admin import queries
 from openvps.accounts.sign_in.invites import invite
@@ -58,10 +59,12 @@ async def change(conn: Connection, account_id: int, values: dict[str, Any]) -> R
     """Write an account's fields. Raises InvalidFields."""
     if email := values.get("email"):
         values = values | {"email": email.lower()}
-        if await queries.email_taken(conn, values["email"], account_id):
-            raise InvalidFields(TAKEN)
     if values:
-        await queries.change(conn, account_id, **values)
+        try:
+            async with conn.begin_nested():
+                await queries.change(conn, account_id, **values)
+        except IntegrityError:  # the e-mail is the one column that is unique
+            raise InvalidFields(TAKEN) from None
     return await find(conn, account_id)
 
 

@@ -66,12 +66,6 @@ async def change(conn: Connection, account_id: int, **values: Any) -> None:
     await conn.execute(update(account).where(account.c.id == account_id).values(**values))
 
 
-async def email_taken(conn: Connection, email: str, account_id: int) -> bool:
-    """Whether another account has this e-mail."""
-    found = await conn.execute(select(account.c.id).where(account.c.email == email, account.c.id != account_id))
-    return found.first() is not None
-
-
 async def servers(conn: Connection, account_id: int) -> int:
     """Return how many servers the account has, those included that are being removed."""
     return (
@@ -86,7 +80,7 @@ async def erase(conn: Connection, account_id: int) -> None:
     await change(
         conn,
         account_id,
-        email=f"deleted-{account_id}@invalid",
+        email=func.concat("deleted-", account.c.uuid, "@invalid"),  # nobody's; the old one is free again
         first_name="",
         last_name="",
         company_name="",
