@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
+from urllib.parse import urlencode
 
 from fastapi import Query, Request
 from pydantic import Field
@@ -11,6 +12,7 @@ from typing_extensions import TypedDict
 from openvps.core.errors import InvalidFields, NotFound
 
 DEFAULT_SIZE, MAX_SIZE = 20, 100
+REPEATED = "tag"  # the one parameter that may be given several times
 
 T = TypeVar("T")
 
@@ -46,10 +48,17 @@ def _number(alias: str, description: str, default: int) -> Any:
 
 
 async def page(
+    request: Request,
     number: Annotated[str, _number("page", "Which page of the list, from 1.", 1)],
     size: Annotated[str, _number("page_size", "How many results a page has; more than 100 are 100.", DEFAULT_SIZE)],
 ) -> Page:
-    """Read `page` and `page_size`, the latter clamped to 100. Raises InvalidFields, NotFound."""
+    """Read `page` and `page_size`, the latter clamped to 100. Raises InvalidFields, NotFound.
+
+    As all lists do so, here too: what is given twice would be half ignored, and so is refused.
+    """
+    given = [name for name, _ in request.query_params.multi_items()]
+    if twice := {name for name in given if name != REPEATED and given.count(name) > 1}:
+        raise InvalidFields({name: ["Give it once."] for name in sorted(twice)})
     if not (size.isascii() and size.isdecimal() and int(size[:9]) > 0):
         raise InvalidFields({"page_size": ["A whole number from 1 to 100."]})
     if not (number.isascii() and number.isdecimal() and 0 < int(number[:12]) < 1 << 31):
@@ -62,12 +71,15 @@ def listing(request: Request, at: Page, count: int, results: Sequence[T]) -> Lis
     if at.number > 1 and at.offset >= count:
         raise NotFound("Invalid page.")
 
-    def url(number: int) -> str:
-        return str(request.url.include_query_params(page=number))
-
     return {
         "count": count,
-        "next": url(at.number + 1) if at.offset + at.size < count else None,
-        "previous": url(at.number - 1) if at.number > 1 else None,
+        "next": address(request, page=at.number + 1) if at.offset + at.size < count else None,
+        "previous": address(request, page=at.number - 1) if at.number > 1 else None,
         "results": list(results),
     }
+
+
+def address(request: Request, **changed: int | str) -> str:
+    """Return the request's own address with other parameters."""
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in changed]
+    return f"{str(request.url).partition('?')[0]}?{urlencode([*kept, *changed.items()])}"

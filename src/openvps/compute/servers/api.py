@@ -17,7 +17,7 @@ from openvps.actions import queries as actions
 from openvps.actions import waiting
 from openvps.actions.shape import Action
 from openvps.actions.shape import shown as action
-from openvps.compute.servers import password, power, queries, shape
+from openvps.compute.servers import password, power, queries, search, shape
 from openvps.compute.servers.create import Preview, create, preview
 from openvps.compute.servers.fields import FullUpdate, NewServer, PartialUpdate, PowerAction, Resize
 from openvps.compute.servers.resize import resize
@@ -28,6 +28,7 @@ from openvps.core.errors import BadRequest, InvalidFields, NotFound
 from openvps.core.paging import Listing, Page, listing, page
 from openvps.core.query import Parameter, asks
 from openvps.core.requests import Body, Reference, accepts, body_of, flag
+from openvps.core.seek import Seek, listed, seek
 
 router = APIRouter(tags=["servers"], route_class=Route)
 
@@ -36,6 +37,8 @@ Writer = Annotated[Caller, guard("servers:write")]
 
 STATUS = Parameter("status", "Only servers with this status.", {"type": "string", "enum": sorted(STATUSES)})
 LOCATION = Parameter("location", "Only servers in this location: its code.")
+NAME = Parameter("name", "Only servers with this in their name, in any case.")
+TAG = Parameter("tag", "Only servers with this tag; given several times, with all of them.")
 DRY_RUN = Parameter(
     "dry_run",
     "Say what it would cost and what would be refused, and make nothing.",
@@ -45,18 +48,21 @@ DRY_RUN = Parameter(
 PROVISIONING = "Server is being provisioned. This usually takes less than 10 seconds."
 
 
-@router.get("/servers/", openapi_extra=asks(STATUS, LOCATION))
+@router.get("/servers/", openapi_extra=asks(STATUS, LOCATION, NAME, TAG))
 async def list_servers(
-    request: Request, caller: Reader, conn: Conn, at: Annotated[Page, Depends(page)]
+    request: Request,
+    caller: Reader,
+    conn: Conn,
+    at: Annotated[Seek, Depends(seek(search.ORDERS, search.NEWEST_FIRST))],
 ) -> Listing[shape.Summary]:
     """List all servers of your account, newest first."""
-    status, code = request.query_params.get("status"), request.query_params.get("location")
+    query = request.query_params
+    status = query.get("status")
     if status is not None and status not in STATUSES:
         raise InvalidFields({"status": [f"One of {', '.join(sorted(STATUSES))}."]})
-    count, rows = await queries.page(
-        conn, caller.account_id, status=status, code=code, offset=at.offset, limit=at.size
-    )
-    return listing(request, at, count, [shape.summary(row) for row in rows])
+    by = search.Filters(status, query.get("location"), query.get("name"), tuple(query.getlist("tag")))
+    count, rows = await search.page(conn, caller.account_id, by, at)
+    return listed(request, at, count, rows, shape.summary)
 
 
 @router.post(

@@ -11,7 +11,7 @@ from typing import Any
 
 from openvps.actions import queries as actions
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import queries
+from openvps.compute.servers import queries, search
 from openvps.compute.servers.converge import Context, server_id
 from openvps.core import jobs, log
 from openvps.core.clock import now
@@ -24,7 +24,9 @@ ENDS = frozenset({"instance-shutdown", "instance-stopped"})  # of an instance, i
 
 
 async def sweep(context: Context) -> int:
-    """Defer converge for every server that is due; returns how many."""
+    """Add up the counts of servers, and defer converge for every one that is due; returns how many."""
+    async with context.database.begin() as conn:
+        await search.add_up(conn)
     async with context.database.begin() as conn:
         due = await queries.due(conn, now())
         for server in due:

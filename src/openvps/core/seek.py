@@ -1,0 +1,137 @@
+"""Long lists in a chosen order: `?ordering=name`, and a `cursor` in `next` and `previous` instead of counting rows.
+
+A cursor holds where a page ended, so that the next begins right there, however deep it is and whatever was made or
+deleted since. `page` stands beside it in these addresses, for who reads it; without a cursor `page` counts, as ever.
+Within equal values of an order the ids decide: no row is left out or shown twice.
+"""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Query, Request
+from sqlalchemy import ColumnElement, Select, tuple_
+
+from openvps.core.db import Record
+from openvps.core.errors import InvalidFields, NotFound
+from openvps.core.paging import Listing, Page, address, page
+
+Rows = Select[*tuple[Any, ...]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a list is ordered by: a column beside the id (None: the id alone), and its type for a cursor."""
+
+    column: ColumnElement[Any] | None = None
+    read: Callable[[str], Any] = str
+
+
+@dataclass(frozen=True)
+class Seek:
+    """Which part of a list is asked for, in which order; `start` (value and id) is where a cursor begins."""
+
+    page: Page
+    ordering: str
+    start: tuple[Any, int] | None = None
+    backwards: bool = False
+
+    @property
+    def descending(self) -> bool:
+        """Whether the list, read forwards, falls."""
+        return self.ordering.startswith("-")
+
+    @property
+    def field(self) -> str:
+        """What the list is ordered by."""
+        return self.ordering.removeprefix("-")
+
+
+def seek(orders: Mapping[str, Order], default: str) -> Callable[..., Awaitable[Seek]]:
+    """Return the dependency that reads `ordering`, `cursor`, `page` and `page_size` of a list with these orders."""
+    known = [sign + name for name in orders for sign in ("", "-")]
+    shown = {"type": "string", "enum": known, "default": default}
+
+    async def read(
+        at: Annotated[Page, Depends(page)],
+        ordering: Annotated[
+            str,
+            Query(
+                default_factory=lambda: default,
+                description="What the list is ordered by; with `-`, falling.",
+                json_schema_extra=shown,
+            ),
+        ],
+        cursor: Annotated[
+            str | None, Query(description="Where a page begins: part of `next` and `previous`, made by us.")
+        ] = None,
+    ) -> Seek:
+        if ordering not in known:
+            raise InvalidFields({"ordering": [f"One of {', '.join(known)}."]})
+        if cursor is None:
+            return Seek(at, ordering)
+        return _begun(at, ordering, cursor, orders)
+
+    return read
+
+
+def _begun(at: Page, ordering: str, cursor: str, orders: Mapping[str, Order]) -> Seek:
+    try:
+        made_for, backwards, value, number = json.loads(base64.urlsafe_b64decode(cursor + "=="))
+        start = (orders[ordering.removeprefix("-")].read(value), int(number))
+        good = made_for == ordering and 0 <= start[1] < 1 << 63
+    except (ValueError, TypeError, KeyError):  # nothing that we wrote
+        good, start, backwards = False, None, False
+    if not good:
+        raise InvalidFields({"cursor": ["Take it from `next` or `previous`, and keep its ordering."]})
+    return Seek(at, ordering, start, bool(backwards))
+
+
+def part(query: Rows, number: ColumnElement[int], orders: Mapping[str, Order], at: Seek) -> Rows:
+    """Cut the asked part out of a query of ids, and one row more; its columns are `id` and `sort_key`."""
+    column = orders[at.field].column
+    keys = [number] if column is None else [column, number]
+    falling = at.descending != at.backwards
+    cut: Rows = query.with_only_columns(number.label("id"), keys[0].label("sort_key"))
+    cut = cut.order_by(*(key.desc() if falling else key.asc() for key in keys)).limit(at.page.size + 1)
+    if at.start is None:
+        return cut.offset(at.page.offset)
+    here = tuple_(*keys)
+    start = tuple_(*(at.start if column is not None else at.start[1:]))
+    return cut.where(here < start if falling else here > start)
+
+
+def in_order(query: Rows, part_of: Any, at: Seek) -> Rows:
+    """Order a query that joins a part, as the part was cut."""
+    keys = (part_of.c.sort_key, part_of.c.id)
+    return query.order_by(*(key.desc() if at.descending != at.backwards else key.asc() for key in keys))
+
+
+def listed(
+    request: Request, at: Seek, count: int, rows: Sequence[Record], shown: Callable[[Record], T]
+) -> Listing[T]:
+    """Return the list's body, of rows as `part` cut them. Raises NotFound past its end."""
+    number, size = at.page.number, at.page.size
+    if at.start is None and number > 1 and not rows:
+        raise NotFound("Invalid page.")
+    more, rows = len(rows) > size, rows[:size]
+    if at.backwards:
+        rows = rows[::-1]
+    before, after = (more, True) if at.backwards else (at.start is not None or number > 1, more)
+
+    def url(row: Record, page_number: int, *, backwards: bool) -> str:
+        value = row.sort_key.isoformat() if isinstance(row.sort_key, datetime) else str(row.sort_key)
+        text = json.dumps([at.ordering, int(backwards), value, row.id], separators=(",", ":"))
+        cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+        return address(request, page=page_number, cursor=cursor)
+
+    return {
+        "count": count,
+        "next": url(rows[-1], number + 1, backwards=False) if rows and after else None,
+        "previous": url(rows[0], max(1, number - 1), backwards=True) if rows and before else None,
+        "results": [shown(row) for row in rows],
+    }
