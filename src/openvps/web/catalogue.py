@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from importlib.resources import files
 
+from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 from jinja2.ext import babel_extract
@@ -16,6 +17,16 @@ from openvps.web import languages
 from openvps.web.reading import Endpoint, Section
 
 WIDTH = 116
+HEAD = """\
+# The API pages in {language}. How to translate: docs/how-to/translate.md.
+msgid ""
+msgstr ""
+"Language: {code}\\n"
+"MIME-Version: 1.0\\n"
+"Content-Type: text/plain; charset=utf-8\\n"
+"Content-Transfer-Encoding: 8bit\\n"
+
+"""
 
 
 def texts(sections: dict[str, Section]) -> dict[str, list[str]]:
@@ -37,10 +48,14 @@ def update(code: str, sections: dict[str, Section]) -> str:
     except FileNotFoundError:
         kept = Catalog(locale=code)
     kept.update(wanted)
-    kept.project, kept.version, kept.fuzzy = "OpenVPS API pages", "1", False
-    written = io.BytesIO()
-    write_po(written, kept, width=WIDTH, ignore_obsolete=True, omit_header=False)
-    return written.getvalue().decode()
+    return written(code, kept)
+
+
+def written(code: str, catalogue: Catalog) -> str:
+    """Return a catalogue as its file: the same texts make the same file, whoever writes it and when."""
+    body = io.BytesIO()
+    write_po(body, catalogue, width=WIDTH, ignore_obsolete=True, omit_header=True)
+    return HEAD.format(language=Locale.parse(code).english_name, code=code) + body.getvalue().decode()
 
 
 def problems(code: str, sections: dict[str, Section]) -> list[str]:

@@ -30,7 +30,8 @@ class Site:
     def __init__(self, app: FastAPI, base_path: str) -> None:
         self._app = app
         self.base_path = base_path
-        self._pages: dict[tuple[str, str], bytes] = {}
+        # Bounded by pages times languages: names and languages are looked up before they get here.
+        self.rendered: dict[tuple[str, str], bytes] = {}
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -52,9 +53,9 @@ class Site:
 
     def page(self, name: str, language: str, origin: str) -> bytes:
         """Return a page as HTML: `index`, `reference`, or one of the sections."""
-        made = self._pages.get((name, language))
+        made = self.rendered.get((name, language))
         if made is None:
-            made = self._pages[name, language] = self._render(name, language).encode()
+            made = self.rendered[name, language] = self._render(name, language).encode()
         return made.replace(ORIGIN.encode(), origin.encode())
 
     def _render(self, name: str, language: str) -> str:
