@@ -128,8 +128,9 @@ PUBLIC = {
 }
 
 GUARDED = {route.name: route for piece in SLICES for route in piece.router.routes if isinstance(route, Route)}
-OF_ONE = [name for name, route in GUARDED.items() if ID in route.path]
-LISTS = [name for name, route in GUARDED.items() if ID not in route.path and name.startswith("list_")]
+OWN = {name: route for name, route in GUARDED.items() if name in CASES and not CASES[name].shared}
+OF_ONE = [name for name, route in OWN.items() if ID in route.path]
+LISTS = [name for name, route in OWN.items() if ID not in route.path and name.startswith("list_")]
 
 
 async def test_every_route_is_public_or_has_a_guard_and_a_case(world: World) -> None:
@@ -176,7 +177,7 @@ async def test_the_owner_needs_the_permission_and_no_other(world: World, name: s
     assert 200 <= answer.status_code < 300, answer.text
 
 
-@pytest.mark.parametrize("name", [one for one in OF_ONE if not CASES[one].shared])
+@pytest.mark.parametrize("name", OF_ONE)
 async def test_anothers_is_not_found_and_the_owners_is(world: World, name: str) -> None:
     owner, stranger = await the_owner(world, name), await world.a_client(permissions=ALL)
     thing = await the_thing(world, owner, name)
@@ -194,7 +195,7 @@ async def test_anothers_is_not_found_and_the_owners_is(world: World, name: str) 
     assert 200 <= answer.status_code < 300, answer.text
 
 
-@pytest.mark.parametrize("name", [one for one in LISTS if not CASES[one].shared])
+@pytest.mark.parametrize("name", LISTS)
 async def test_a_list_has_the_owners_and_nobody_elses(world: World, name: str) -> None:
     owner, stranger = await the_owner(world, name), await world.a_client(permissions=ALL)
     thing = await the_thing(world, owner, name)
