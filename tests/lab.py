@@ -29,9 +29,6 @@ PLANS = {
 }
 
 
-_STARTED: list[subprocess.Popen[bytes]] = []  # it goes on when this process of pytest has nothing left to run
-
-
 @dataclass(frozen=True)
 class Lab:
     """Where the running OpenVPS and its engine are."""
@@ -121,14 +118,23 @@ def _start(state: Path, changed: dict[str, str]) -> Lab:
     shutil.copy(f"{key}.pub", folder / ".ssh" / "id_ed25519.pub")
     log = folder / "up.log"
     began = time.monotonic()
+    program = _program()
     with log.open("w") as out:
-        process = subprocess.Popen(
-            [_program(), "up"], env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        # Spawned, not a Popen: it goes on when this process of pytest has nothing left to run.
+        pid = os.posix_spawn(
+            program,
+            [program, "up"],
+            env,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, out.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, out.fileno(), 2),
+            ],
+            setsid=True,
         )
-    _STARTED.append(process)
-    (state / "pid").write_text(str(process.pid))
+    (state / "pid").write_text(str(pid))
     while not (token := re.search(r"\bvps_[0-9A-Za-z]{38}\b", text := log.read_text())):
-        if process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
+        if os.waitpid(pid, os.WNOHANG) != (0, 0) or time.monotonic() - began > START_TIMEOUT_S:
             raise RuntimeError(f"openvps up didn't get ready:\n{text[-4000:]}")
         time.sleep(0.2)
     seconds = time.monotonic() - began
