@@ -16,6 +16,7 @@ from procrastinate import App
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from openvps.accounts import idempotency
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
@@ -29,6 +30,7 @@ logger = log.get(__name__)
 
 CONCURRENCY = 32  # coroutines that mostly wait for the engine
 SWEEP_S = 5.0
+FORGET_S = 900.0
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
 POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
 RECONNECT_S = (0.5, 1, 2, 5, 10)  # the event stream's back-off
@@ -69,6 +71,7 @@ async def _work(app: App, context: Context) -> None:
     """Take jobs and keep the watchers going until told to end; running jobs get 8 s, then are handed back."""
     watchers = [
         asyncio.create_task(_every(context, "sweep", SWEEP_S, lambda: _sweep(app, context))),
+        asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context.database))),
         *(
             asyncio.create_task(
                 _every(
@@ -134,6 +137,12 @@ async def _sweep(app: App, context: Context) -> None:
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
         await app.job_manager.retry_job(job)
     await watch.sweep(context)
+
+
+async def _forget(database: Database) -> None:
+    """Remove what is kept for a time only."""
+    async with database.begin() as conn:
+        await idempotency.forget_old(conn)
 
 
 async def _events(context: Context, engine: Engine) -> None:

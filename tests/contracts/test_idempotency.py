@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from factories import World
+from openvps.accounts import idempotency
 
 pytestmark = pytest.mark.anyio
 
@@ -80,3 +81,13 @@ async def test_a_key_that_is_no_key_is_400(world: World) -> None:
         answer = await client("POST", "/servers/", WEB, headers={"Idempotency-Key": key})
         assert answer.status_code == 400
         assert "Idempotency-Key" in answer.json()
+
+
+async def test_answers_that_are_over_are_forgotten_and_others_are_not(world: World) -> None:
+    client = await world.a_client()
+    await client("POST", "/servers/", WEB, headers=KEY)
+    await world.sql("UPDATE idempotency_key SET created_at = now() - interval '25 hours'")
+    await client("POST", "/servers/", WEB, headers={"Idempotency-Key": "order-2"})
+    async with world.database.begin() as conn:
+        await idempotency.forget_old(conn)
+    assert await world.sql("SELECT key FROM idempotency_key") == [("order-2",)]
