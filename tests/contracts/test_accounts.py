@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from factories import ED25519, Client, World
+from openvps.accounts.admin import manage
 
 pytestmark = pytest.mark.anyio
 
 NUMBERS = itertools.count(1)
 PASSWORD = "four words nobody guesses"
 WEB = {"name": "web-1", "plan_id": 3, "os_id": 3, "location": "us-west"}
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 SHOWN = set(
     "id uuid email first_name last_name company_name is_operator max_servers max_vcpus creates_an_hour has_password "
     "invite_expires_at disabled_at disabled_reason created_at".split()
@@ -209,6 +211,30 @@ async def test_a_disabled_account_is_out_at_once_and_enabled_is_as_before(world:
     assert (await customer("GET", "/account/me/")).status_code == 200
     told = (await operator("GET", f"/admin/audit/?subject=account%20{made['id']}&operation=disable_account")).json()
     assert [one["details"] for one in told["results"]] == [{"reason": "unpaid"}]
+
+
+async def test_who_waits_while_the_account_is_closed_makes_no_server(world: World) -> None:
+    operator = await an_operator(world)
+    made = await a_customer(operator, password=PASSWORD, credit=25)
+    customer = await signed_in(world, made["email"])
+    async with world.database.begin() as conn:
+        await manage.find(conn, made["id"], lock=True)
+        create = asyncio.create_task(customer("POST", "/servers/", WEB))
+        while not await world.sql(WAITING):
+            pass
+        await manage.remove(conn, made["id"])
+    assert (await create).status_code == 401
+    assert await world.sql("SELECT 1 FROM server") == []
+
+
+async def test_old_sign_ins_are_forgotten(world: World) -> None:
+    made = await a_customer(await an_operator(world), password=PASSWORD)
+    await signed_in(world, made["email"])
+    customer = await signed_in(world, made["email"])
+    assert (await customer("GET", "/tokens/")).json()["count"] == 2
+    await world.sql("UPDATE token SET expires_at = now() - interval '31 days' WHERE account_id = :id", id=made["id"])
+    customer = await signed_in(world, made["email"])
+    assert (await customer("GET", "/tokens/")).json()["count"] == 1
 
 
 async def test_operators_do_not_lock_themselves_out(world: World) -> None:

@@ -102,6 +102,8 @@ async def test_an_expired_token_is_refused_and_one_in_the_past_not_made(world: W
     naive = await make(owner, "servers:read", expires_at="2099-01-01T00:00:00")
     assert (past.status_code, set(past.json())) == (400, {"expires_at"})
     assert (naive.status_code, set(naive.json())) == (400, {"expires_at"})
+    for far in ("9999-12-31T23:59:59-23:59", 10**11):
+        assert (await make(owner, "servers:read", expires_at=far)).status_code == 400
     made = (await make(owner, "servers:read", expires_at="2099-01-01T02:00:00+02:00")).json()
     assert made["expires_at"] == "2099-01-01T00:00:00Z"
     owner.token = made["token"]

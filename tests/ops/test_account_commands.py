@@ -71,10 +71,12 @@ def test_making_an_account_twice_changes_nothing(run: Any, conn: psycopg.Connect
         ("account create a@b --max-servers -7", 2, "max_servers"),
         ("account create a@b --credit -1", 2, "credit"),
         ("token revoke 7", 1, "no token 7"),
+        ("token create 1 --days 99999999999", 2, "days"),
         ("token create nobody@example.com", 1, "no account"),
     ],
 )
 def test_what_is_refused_is_one_line_and_a_code(run: Any, arguments: str, code: int, says: str) -> None:
+    run("account", "create", "ada@example.com")
     found, out, said = run(*arguments.split())
     assert (found, out) == (code, "")
     assert says in said

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, insert, or_, select, text
 
 from openvps.core.db import Connection, Record
+from openvps.core.errors import Unauthenticated
 from openvps.schema import account, token
 
 
@@ -150,11 +151,15 @@ async def any_account(conn: Connection) -> int | None:
 
 
 async def lock_account(conn: Connection, account_id: int) -> Record:
-    """Lock the account's row: what is counted or spent under it is counted or spent once."""
-    return (
+    """Lock the account's row: what is counted or spent under it is counted or spent once.
+
+    Who waited for the lock while the account was disabled or deleted is refused. Raises Unauthenticated.
+    """
+    row = (
         await conn.execute(
             select(
                 account.c.id,
+                account.c.disabled_at,
                 account.c.max_servers,
                 account.c.max_vcpus,
                 account.c.creates_an_hour,
@@ -164,3 +169,6 @@ async def lock_account(conn: Connection, account_id: int) -> Record:
             .with_for_update()
         )
     ).one()
+    if row.disabled_at is not None:
+        raise Unauthenticated("This account is disabled.")
+    return row

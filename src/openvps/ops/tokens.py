@@ -10,7 +10,7 @@ from openvps.accounts import audit
 from openvps.accounts.permissions import OPERATORS_EVERYTHING, everything
 from openvps.accounts.tokens import api as shape
 from openvps.accounts.tokens import queries
-from openvps.accounts.tokens.issue import issue, problems
+from openvps.accounts.tokens.issue import LONGEST, issue, problems
 from openvps.core.clock import iso, now
 from openvps.core.db import Connection
 from openvps.core.errors import InvalidFields, NotFound
@@ -26,6 +26,8 @@ def create(account: str, *, name: str, permissions: Sequence[str], days: int | N
         # root may everything: what is wrong here is only what isn't a permission of this account's
         if wrong := problems(wanted, OPERATORS_EVERYTHING, operator=owner.is_operator):
             raise InvalidFields({"permission": wrong})
+        if days is not None and not 0 < days <= LONGEST.days:
+            raise InvalidFields({"days": [f"1 to {LONGEST.days}."]})
         row, text = await issue(
             conn,
             account_id=owner.id,

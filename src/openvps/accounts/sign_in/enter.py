@@ -20,6 +20,7 @@ from openvps.core.db import Database, Record
 from openvps.core.errors import InvalidFields, Unauthenticated
 
 LIVES = timedelta(hours=12)
+LISTED = timedelta(days=30)  # how long tokens of old sign-ins are shown; the audit log keeps them for good
 TOKEN_NAME = "sign-in"  # noqa: S105 -- a name, no secret
 
 
@@ -39,6 +40,7 @@ async def sign_in(request: Request, email: str, password: str) -> tuple[Record, 
     right = await passwords.verify(account.password_hash if account and live else None, password)
     async with database.begin() as conn:
         if account is not None and right:
+            await tokens.forget(conn, account.id, TOKEN_NAME, now() - LISTED)
             row, text = await issue(
                 conn,
                 account_id=account.id,

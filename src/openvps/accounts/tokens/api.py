@@ -11,7 +11,7 @@ from openvps.accounts import audit
 from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
 from openvps.accounts.tokens import queries
-from openvps.accounts.tokens.issue import issue, problems
+from openvps.accounts.tokens.issue import issue, problems, wrong_end
 from openvps.accounts.transaction import Conn
 from openvps.core.clock import iso, now
 from openvps.core.db import Record
@@ -131,8 +131,8 @@ async def create_token(
     if body.good("permissions"):
         for text in problems(fields.permissions, caller.permissions, operator=caller.is_operator):
             body.wrong("permissions", text)
-    if body.good("expires_at") and fields.expires_at is not None and fields.expires_at <= now():
-        body.wrong("expires_at", "This moment has passed.")
+    if body.good("expires_at") and fields.expires_at and (text := wrong_end(fields.expires_at, now())):
+        body.wrong("expires_at", text)
     fields = body.check()
     row, text = await issue(
         conn,

@@ -1,13 +1,15 @@
 """Making a token: its text leaves once, its digest stays."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from openvps.accounts import queries as accounts
 from openvps.accounts import tokens
 from openvps.accounts.permissions import allows, known
 from openvps.accounts.tokens import queries
 from openvps.core.db import Connection, Record
+
+LONGEST = timedelta(days=36525)
 
 
 async def issue(
@@ -27,6 +29,15 @@ async def issue(
     if row is None:
         raise LookupError(f"token {number} vanished in its own transaction")
     return row, text
+
+
+def wrong_end(expires_at: datetime, at: datetime) -> str | None:
+    """Return what is wrong with a token's end."""
+    if expires_at <= at:
+        return "This moment has passed."
+    if expires_at > at + LONGEST:
+        return "This is over 100 years ahead; null means that it never ends."
+    return None
 
 
 def problems(wanted: Sequence[str], granted: Sequence[str], *, operator: bool) -> list[str]:

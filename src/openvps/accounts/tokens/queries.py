@@ -1,9 +1,10 @@
 """The SQL of an account's tokens; that of checking one is in `accounts/queries.py`."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from openvps.core.db import Connection, Record
 from openvps.schema import token
@@ -56,6 +57,13 @@ async def revoke_named(conn: Connection, account_id: int, name: str) -> None:
         update(token)
         .where(token.c.account_id == account_id, token.c.name == name, token.c.revoked_at.is_(None))
         .values(revoked_at=func.now())
+    )
+
+
+async def forget(conn: Connection, account_id: int, name: str, ended_before: datetime) -> None:
+    """Remove the account's tokens with this name that ended long ago."""
+    await conn.execute(
+        delete(token).where(token.c.account_id == account_id, token.c.name == name, token.c.expires_at < ended_before)
     )
 
 
