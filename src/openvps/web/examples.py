@@ -36,13 +36,14 @@ def example(schema: Schema, schemas: dict[str, Schema]) -> Any:
 def body_examples(schema: Schema, schemas: dict[str, Schema]) -> list[Any]:
     """Return a body's own examples, or one of what it needs and what of its fields has an example."""
     schema = resolve(schema, schemas)
-    if schema.get("examples"):
-        return schema["examples"]
+    fields = schema.get("properties", {})
+    if schema.get("examples"):  # pydantic sorted them
+        return [{name: one[name] for name in fields if name in one} for one in schema["examples"]]
     needed = schema.get("required", [])
     return [
         {
             name: example(one, schemas)
-            for name, one in schema.get("properties", {}).items()
+            for name, one in fields.items()
             if name in needed or resolve(one, schemas).get("examples")
         }
     ]

@@ -1,7 +1,7 @@
 """The document as a reader sees it: what the pages' templates are given, all of it taken from the document."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from os.path import commonpath
 from typing import Any
@@ -19,7 +19,7 @@ class Field:
     kind: tuple[str, ...]
     required: bool
     meaning: str
-    depth: int = 0
+    instead: tuple[str, ...] = ()  # required, unless one of these is given
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _endpoint(document: dict[str, Any], origin: str, path: str, method: str, ope
     places = {place: [_parameter(one) for one in parameters if one["in"] == place] for place in ("path", "query")}
     content = operation.get("requestBody", {}).get("content", {}).get("application/json")
     answers = {code: _deref(one, components["responses"]) for code, one in operation["responses"].items()}
-    success = next(one for code, one in answers.items() if code.startswith("2"))
+    success = [one for code, one in answers.items() if code.startswith("2")][-1]  # 201 before the 200 of a dry run
     json_answer = success.get("content", {}).get("application/json")
     call = Call(
         method.upper(),
@@ -126,7 +126,7 @@ def _endpoint(document: dict[str, Any], origin: str, path: str, method: str, ope
         permission=operation.get("x-permission"),
         operator=operation.get("x-operator", False),
         parameters={place: listed for place, listed in places.items() if listed},
-        body=_fields(content["schema"], schemas) if content else [],
+        body=[_given(one) for one in _fields(content["schema"], schemas)] if content else [],
         answer=_fields(json_answer["schema"], schemas) if json_answer else [],
         samples=[Sample(name, TITLES[name], HIGHLIGHT[name], write(call)) for name, write in LANGUAGES.items()],
         sample_answer=json.dumps(json_answer["example"], indent=2, ensure_ascii=False) if json_answer else None,
@@ -143,13 +143,23 @@ def _first_example(content: dict[str, Any]) -> Any:
 
 
 def _parameter(one: dict[str, Any]) -> Field:
-    return Field(one["name"], _kind(one["schema"], {}), one.get("required", False), one.get("description", ""))
+    return _given(
+        Field(one["name"], _kind(one["schema"], {}), one.get("required", False), one.get("description", ""))
+    )
 
 
-def _fields(schema: Schema, schemas: dict[str, Schema], depth: int = 0, before: str = "") -> list[Field]:
+def _given(field: Field) -> Field:
+    """Return what a caller gives: null is the same as leaving it out, and worth no word unless its meaning has one."""
+    if "null" in field.meaning:
+        return field
+    return replace(field, kind=tuple(one for one in field.kind if one != "null"))
+
+
+def _fields(schema: Schema, schemas: dict[str, Schema], before: str = "") -> list[Field]:
     """Return an object's fields, and those of the objects in it, each after its own: `plan.id`, `results[].id`."""
     listed: list[Field] = []
     schema = resolve(schema, schemas)
+    either = [[one["required"][0] for one in group["anyOf"]] for group in schema.get("allOf", [])]
     for name, one in schema.get("properties", {}).items():
         spoken = resolve(one, schemas)
         listed.append(
@@ -158,7 +168,7 @@ def _fields(schema: Schema, schemas: dict[str, Schema], depth: int = 0, before: 
                 _kind(one, schemas),
                 name in schema.get("required", []),
                 " ".join(one.get("description", spoken.get("description", "")).split()),
-                depth,
+                tuple(other for choice in either if name in choice for other in choice if other != name),
             )
         )
         inner, between = one, "."
@@ -168,7 +178,7 @@ def _fields(schema: Schema, schemas: dict[str, Schema], depth: int = 0, before: 
         if resolve(inner, schemas).get("type") == "array":
             inner, between = resolve(inner, schemas).get("items", {}), "[]."
         if "properties" in resolve(inner, schemas):
-            listed += _fields(inner, schemas, depth + 1, before + name + between)
+            listed += _fields(inner, schemas, before + name + between)
     return listed
 
 
