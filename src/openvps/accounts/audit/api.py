@@ -97,7 +97,11 @@ def _clean(name: str, value: str | None) -> str | None:
 async def _since(
     since: Annotated[
         str | None,
-        Query(description="Only entries from this moment on, ISO 8601.", examples=["2026-11-01T00:00:00Z"]),
+        Query(
+            description="Only entries from this moment on, ISO 8601.",
+            examples=["2026-11-01T00:00:00Z"],
+            json_schema_extra={"format": "date-time"},
+        ),
     ] = None,
 ) -> datetime | None:
     if since is None:

@@ -5,26 +5,26 @@ from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from openvps.core.requests import MAX_ID
 
 MAX_USER_DATA_BYTES = 64 << 10
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_NAME = re.compile(rf"{_LABEL}\Z")
-_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")  # RFC 1123, 2.1
-_TAG = re.compile(r"[A-Za-z0-9_.:-]{1,50}\Z")
-_MAX_HOSTNAME = 253
+_NAME = re.compile(_LABEL)
+_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")  # RFC 1123, 2.1
+_TAG = re.compile(r"[A-Za-z0-9_.:-]{1,50}")
+_MAX_NAME, _MAX_HOSTNAME, _MAX_TAGS = 63, 253, 20
 
 
 def _name(value: str) -> str:
-    if not _NAME.match(value):
+    if not _NAME.fullmatch(value):
         raise ValueError("Letters, digits and hyphens, at most 63, beginning and ending with a letter or digit.")
     return value
 
 
 def _hostname(value: str) -> str:
-    if len(value) > _MAX_HOSTNAME or not _HOSTNAME.match(value):
+    if len(value) > _MAX_HOSTNAME or not _HOSTNAME.fullmatch(value):
         raise ValueError("A host name: labels of letters, digits and hyphens, separated by dots.")
     return value.lower()
 
@@ -36,8 +36,8 @@ def _user_data(value: str) -> str:
 
 
 def _tags(value: list[str]) -> list[str]:
-    if len(value) > 20 or not all(_TAG.match(one) for one in value):  # noqa: PLR2004 -- stated in the text
-        raise ValueError("At most 20 tags of up to 50 letters, digits, _ . : or -.")
+    if len(value) > _MAX_TAGS or not all(_TAG.fullmatch(one) for one in value):
+        raise ValueError(f"At most {_MAX_TAGS} tags of up to 50 letters, digits, _ . : or -.")
     return sorted(set(value))
 
 
@@ -50,11 +50,22 @@ def _reference(value: Any) -> int | UUID:
     raise ValueError("An id: a whole number, or a UUID.")
 
 
+def _documented(pattern: re.Pattern[str], **more: Any) -> dict[str, Any]:
+    """Return the JSON schema of a text that matches `pattern`."""
+    return {"type": "string", "pattern": f"^{pattern.pattern}$", **more}
+
+
 Text = Annotated[str, Field(strict=True)]
-Name = Annotated[Text, AfterValidator(_name)]
-Hostname = Annotated[Text, AfterValidator(_hostname)]
-UserData = Annotated[Text, AfterValidator(_user_data)]
-Tags = Annotated[list[Text], AfterValidator(_tags)]
+Name = Annotated[Text, AfterValidator(_name), WithJsonSchema(_documented(_NAME, maxLength=_MAX_NAME))]
+Hostname = Annotated[Text, AfterValidator(_hostname), WithJsonSchema(_documented(_HOSTNAME, maxLength=_MAX_HOSTNAME))]
+UserData = Annotated[
+    Text, AfterValidator(_user_data), WithJsonSchema({"type": "string", "maxLength": MAX_USER_DATA_BYTES})
+]
+Tags = Annotated[
+    list[Text],
+    AfterValidator(_tags),
+    WithJsonSchema({"type": "array", "items": _documented(_TAG), "maxItems": _MAX_TAGS}),
+]
 Flag = Annotated[bool, Field(strict=True)]
 Ref = Annotated[int | UUID, BeforeValidator(_reference)]
 Place = Text | Annotated[int, Field(strict=True, ge=1, le=MAX_ID)]
