@@ -37,7 +37,7 @@ Token = Annotated[int, Parameter(help="the token's number, as `openvps token lis
 TokenName = Annotated[str, Parameter(help="a name to know it by later")]
 Permissions = Annotated[
     tuple[str, ...],
-    Parameter(help="servers:read, ssh_keys:* and so on, repeated; none: all of the account's"),
+    Parameter(negative="", help="servers:read, ssh_keys:* and so on, repeated; none: all of the account's"),
 ]
 Days = Annotated[int | None, Parameter(help="days until it ends; not given: it doesn't")]
 Yes = Annotated[bool, Parameter(negative="", help="don't ask before removing")]
