@@ -82,6 +82,11 @@ account = Table(
     Column("creates_an_hour", Integer),
     _moment("disabled_at"),
     Column("disabled_reason", Text, nullable=False, server_default=""),
+    # the standing: a level that billing and operators set, and that has the servers run or not
+    _moment("empty_at"),  # since when there is no credit
+    _moment("unpaid_at"),  # since when the servers are suspended for it
+    _moment("suspended_at"),  # since when an operator has them suspended, and why
+    Column("suspended_reason", Text, nullable=False, server_default=""),
     _moment("deleted_at"),  # the row stays for its ledger entries, without the person's data
     _created_at(),
 )
@@ -140,8 +145,12 @@ ledger_entry = Table(
     Column("amount_micro", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("reference", Text, nullable=False),  # what makes it unique: repeating an entry is a no-op
+    Column("server_id", BigInteger),  # of an hour's charge; no foreign key: the books outlive the server
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),  # a charge: its hour's begin
     _created_at(),
     UniqueConstraint("account_id", "kind", "reference"),
+    Index("ix_ledger_entry_listed", "account_id", "id", postgresql_include=["amount_micro"]),
+    Index("ix_ledger_entry_by_time", "account_id", "at"),
 )
 
 ledger_hold = Table(
@@ -154,6 +163,32 @@ ledger_hold = Table(
     _created_at(),
     CheckConstraint("amount_micro >= 0", name="not_negative"),
     Index(None, "account_id"),
+)
+
+meter = Table(  # a server as billing knows it, from the 201 on; kept when the server is gone
+    "meter",
+    metadata,
+    Column("server_id", BigInteger, primary_key=True, autoincrement=False),
+    _ref("account_id", "account.id"),
+    Column("name", Text, nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),  # its hours are counted from here
+    _moment("ended_at"),
+    _moment("due_at"),  # begin of the first hour that isn't charged; null: none will come
+    Index("ix_meter_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index(None, "account_id"),
+)
+
+rate_period = Table(  # what a month of a server costs, from the hour that begins at `begins_at`
+    "rate_period",
+    metadata,
+    _ref("server_id", "meter.server_id"),
+    Column("begins_at", DateTime(timezone=True), nullable=False),
+    _moment("ends_at"),  # null: until told otherwise
+    Column("price_monthly_micro", BigInteger, nullable=False),
+    PrimaryKeyConstraint("server_id", "begins_at"),
+    CheckConstraint("ends_at > begins_at", name="forward"),
+    CheckConstraint("price_monthly_micro >= 0", name="not_negative"),
+    Index("uq_rate_period_open", "server_id", unique=True, postgresql_where=text("ends_at IS NULL")),
 )
 
 # what there is to have
