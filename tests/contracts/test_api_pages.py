@@ -1,6 +1,6 @@
 """The API pages: every operation on a page, in every language, with nothing from elsewhere.
 
-`python tests/contracts/test_api_pages.py [LANGUAGE]` brings the catalogues up to date, or begins a new one.
+`PYTHONPATH=src python tests/contracts/test_api_pages.py [LANGUAGE]` brings the catalogues up to date, or begins one.
 """
 
 import os
@@ -162,9 +162,7 @@ async def test_the_bare_address_leads_to_the_pages(app: FastAPI) -> None:
 
 @pytest.mark.parametrize("code", TRANSLATED)
 def test_nothing_is_left_untranslated(site: Site, code: str) -> None:
-    assert catalogue.problems(code, site.sections) == [], (
-        f"run python {__file__}, then translate what is empty or fuzzy"
-    )
+    assert catalogue.problems(code, site.sections) == [], "see docs/how-to/translate.md"
 
 
 def test_gujarati_is_there() -> None:
@@ -175,5 +173,5 @@ if __name__ == "__main__":
     os.environ["OPENVPS_CONFIG"] = "/nonexistent"
     made: Site = create_app().state.site
     for language_code in sys.argv[1:] or TRANSLATED:
-        file = Path(languages.__file__).parent / "locales" / f"{language_code}.po"
+        file = Path(__file__).parents[2] / "src" / "openvps" / "web" / "locales" / f"{language_code}.po"
         file.write_text(catalogue.update(language_code, made.sections))

@@ -149,7 +149,7 @@ def _parameter(one: dict[str, Any]) -> Field:
 
 
 def _given(field: Field) -> Field:
-    """Return what a caller gives: null is the same as leaving it out, and worth no word unless its meaning has one."""
+    """Return what a caller gives: null is like leaving it out, and worth no word unless its meaning has one."""
     if "null" in field.meaning:
         return field
     return replace(field, kind=tuple(one for one in field.kind if one != "null"))

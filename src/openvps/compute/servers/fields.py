@@ -79,6 +79,11 @@ class NewServer(BaseModel):
 
     model_config = ConfigDict(
         json_schema_extra={
+            "allOf": [
+                {"anyOf": [{"required": [one]}, {"required": [other]}]}
+                for one, other in (("name", "hostname"), ("plan_id", "plan"), ("os_id", "os_version"))
+            ],
+            "required": ["location"],
             "examples": [
                 {
                     "name": "web-server-02",
@@ -95,7 +100,7 @@ class NewServer(BaseModel):
                     "location": 1,
                     "ssh_keys": ["2b9d4c70-1f3e-4a86-b5c2-7e60d8a91f43"],
                 },
-            ]
+            ],
         }
     )
 
