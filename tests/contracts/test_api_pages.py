@@ -124,6 +124,7 @@ async def test_each_operation_has_its_samples_with_the_readers_host(app: FastAPI
             for language in LANGUAGES:
                 sample = page.samples[endpoint.id, language]
                 assert "http://cloud.example.org/api/v1/" in sample
+                assert "application/json" in sample  # without it a body is 415
                 assert TOKEN in sample or endpoint.id in {"sign_in", "accept_invite"}
             compile(page.samples[endpoint.id, "python"], endpoint.id, "exec")
     assert found == {one["operationId"] for item in app.openapi()["paths"].values() for one in item.values()}

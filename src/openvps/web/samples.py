@@ -48,10 +48,8 @@ def python(call: Call) -> str:
     lines = ["import requests", ""]
     lines += [f"{name} = {_PYTHON.write(value)}" for name, value in call.ids.items()]
     lines.append(f'url = {"f" if call.ids else ""}"{call.origin}{call.path}"')
-    given = ["url"]
-    if _headers(call):
-        lines.append(f"headers = {_PYTHON.write(_headers(call))}")
-        given.append("headers=headers")
+    lines.append(f"headers = {_PYTHON.write(_headers(call))}")
+    given = ["url", "headers=headers"]
     if call.body is not None:
         lines.append(f"data = {_PYTHON.write(call.body)}")
         given.append("json=data")
@@ -68,9 +66,10 @@ def javascript(call: Call) -> str:
         url = f"`{call.origin}{path}`"
     else:
         url = f"'{call.origin}{call.path}'"
-    options = [f"  method: '{call.method}'"]
-    if _headers(call):
-        options.append("  headers: " + _JAVASCRIPT.write(_headers(call)).replace("\n", "\n  "))
+    options = [
+        f"  method: '{call.method}'",
+        "  headers: " + _JAVASCRIPT.write(_headers(call)).replace("\n", "\n  "),
+    ]
     if call.body is not None:
         options.append("  body: JSON.stringify(" + _JAVASCRIPT.write(call.body).replace("\n", "\n  ") + ")")
     lines += [f"const response = await fetch({url}, {{", ",\n".join(options), "});", ""]
@@ -96,9 +95,8 @@ def php(call: Call) -> str:
         lines.append("curl_setopt($ch, CURLOPT_POSTFIELDS, json_encode($data));")
     elif call.method == "POST":
         lines.append("curl_setopt($ch, CURLOPT_POSTFIELDS, '');")
-    if _headers(call):
-        listed = ",\n".join(f"    '{name}: {value}'" for name, value in _headers(call).items())
-        lines.append(f"curl_setopt($ch, CURLOPT_HTTPHEADER, [\n{listed}\n]);")
+    listed = ",\n".join(f"    '{name}: {value}'" for name, value in _headers(call).items())
+    lines.append(f"curl_setopt($ch, CURLOPT_HTTPHEADER, [\n{listed}\n]);")
     lines += ["curl_setopt($ch, CURLOPT_RETURNTRANSFER, true);", "", "$response = curl_exec($ch);"]
     lines += (
         ["$result = json_decode($response, true);"]
@@ -109,9 +107,8 @@ def php(call: Call) -> str:
 
 
 def _headers(call: Call) -> dict[str, str]:
-    if call.public:
-        return {}
-    return {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    authorization = {} if call.public else {"Authorization": f"Bearer {TOKEN}"}
+    return {**authorization, "Content-Type": "application/json"}
 
 
 def _camel(name: str) -> str:
