@@ -13,8 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import api
 import create
 import idle
+import lists
 import systemd
 from tables import say
 
@@ -28,12 +30,18 @@ def main() -> int:
         signal.signal(one, signal.default_int_handler)  # so that what follows `finally` is done
     if asked.bench == "systemd":
         return _proof()
+    if asked.bench == "lists":
+        return 0 if lists.run(servers=asked.servers) else 1
+    if asked.bench == "api" and asked.alone:
+        return 0 if api.run(None, quick=asked.quick) else 1
     state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))
     try:
         say("starting an OpenVPS of our own; the image is built on the way")
         lab = whole.lab(SAMPLE_INTERVAL_S=str(asked.sample))
         if asked.bench == "create":
             met = create.run(lab, rounds=asked.rounds, together=asked.together)
+        elif asked.bench == "api":
+            met = api.run(lab, quick=asked.quick)
         else:
             met = idle.run(lab, servers=asked.servers, minutes=asked.minutes, sample_s=asked.sample)
     except KeyboardInterrupt:
@@ -63,6 +71,11 @@ def _arguments() -> argparse.Namespace:
     two = benches.add_parser("idle", help="CPU and memory of our processes while servers do nothing")
     two.add_argument("--servers", type=int, default=50)
     two.add_argument("--minutes", type=float, default=10)
+    three = benches.add_parser("api", help="what answers cost, beside Incus's list and a Django REST framework app")
+    three.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    three.add_argument("--alone", action="store_true", help="without a lab, and so without Incus beside")
+    four = benches.add_parser("lists", help="the list of an account with 100 servers, and with 100,000")
+    four.add_argument("--servers", type=int, default=100_000)
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
     return parser.parse_args()
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ class Api:
 
 
 @contextmanager
-def running() -> Iterator[Api]:
+def running() -> Generator[Api]:
     """Run the process until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="openvps-bench-api-") as folder:
         Path(folder).chmod(0o755)

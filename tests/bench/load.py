@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from processes import of
@@ -14,7 +14,7 @@ class Target:
     """Where requests go, and whose CPU is theirs; `request` makes the bytes of each."""
 
     name: str
-    connect: Callable[[], "asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]"]
+    connect: Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
     request: Callable[[], bytes]
     pid: int
     status: int = 200
@@ -42,7 +42,8 @@ async def _measure(target: Target, clients: int, seconds: float) -> Result:
     await asyncio.gather(*(_client(target, began + seconds, times) for _ in range(clients)))
     took = time.perf_counter() - began
     after = of(target.pid)
-    assert before and after, f"{target.name} ended"
+    assert before, f"{target.name} isn't there"
+    assert after, f"{target.name} ended"
     p99 = statistics.quantiles(times, n=100, method="inclusive")[98] if len(times) > 1 else times[0]
     return Result(
         rate=len(times) / took,

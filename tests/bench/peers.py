@@ -1,4 +1,4 @@
-"""The peers of `script/bench api`: a Django REST framework app on our rows, and Incus itself with as many instances."""
+"""The peers of `script/bench api`: a Django REST framework app on our rows, and Incus with as many instances."""
 
 import json
 import os
@@ -8,9 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from api_process import Account, Api
@@ -23,7 +24,7 @@ APP = Path(__file__).parent / "drf"
 
 
 @contextmanager
-def django(api: Api, account: Account) -> Iterator[tuple[int, int, str]]:
+def django(api: Api, account: Account) -> Generator[tuple[int, int, str]]:
     """Run the app on the rows of an account; yields its port, its worker's process and a token."""
     with tempfile.TemporaryDirectory(prefix="openvps-bench-drf-") as folder, socket.socket() as free:
         python = f"{folder}/env/bin/python"
@@ -77,14 +78,14 @@ def _child(pid: int) -> int:
 
 
 @contextmanager
-def instances(lab: Lab, count: int) -> Iterator[int]:
+def instances(lab: Lab, count: int) -> Generator[int]:
     """Have `count` stopped, empty instances with a config like a server's; yields the daemon's process."""
     names = [f"bench-list-{number}" for number in range(count)]
     with httpx2.Client(transport=httpx2.HTTPTransport(uds=lab.socket), base_url="http://incus", timeout=60) as http:
         query = {"project": lab.project}
         try:
             for number, name in enumerate(names):
-                body = {
+                body: dict[str, Any] = {
                     "name": name,
                     "source": {"type": "none"},
                     "config": {"limits.cpu": "1", "limits.memory": "2048MiB", "user.openvps.hostname": name},

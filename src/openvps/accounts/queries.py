@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, insert, or_, select, text
+from sqlalchemy import bindparam, func, insert, or_, select, text
 
 from openvps.core.db import Connection, Record
 from openvps.core.errors import Unauthenticated
@@ -22,26 +22,21 @@ class LiveToken:
     is_operator: bool
 
 
+_LIVE_TOKEN = (  # made once: every request runs it
+    select(token.c.id, token.c.account_id, token.c.name, token.c.permissions, account.c.is_operator)
+    .join(account, account.c.id == token.c.account_id)
+    .where(
+        token.c.digest == bindparam("digest"),
+        token.c.revoked_at.is_(None),
+        or_(token.c.expires_at.is_(None), token.c.expires_at > bindparam("at")),
+        account.c.disabled_at.is_(None),
+    )
+)
+
+
 async def live_token(conn: Connection, digest: bytes, at: datetime) -> LiveToken | None:
     """Return the token with this digest if it may be used at `at`."""
-    row = (
-        await conn.execute(
-            select(
-                token.c.id,
-                token.c.account_id,
-                token.c.name,
-                token.c.permissions,
-                account.c.is_operator,
-            )
-            .join(account, account.c.id == token.c.account_id)
-            .where(
-                token.c.digest == digest,
-                token.c.revoked_at.is_(None),
-                or_(token.c.expires_at.is_(None), token.c.expires_at > at),
-                account.c.disabled_at.is_(None),
-            )
-        )
-    ).one_or_none()
+    row = (await conn.execute(_LIVE_TOKEN, {"digest": digest, "at": at})).one_or_none()
     return LiveToken(*row) if row else None
 
 

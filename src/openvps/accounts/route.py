@@ -33,7 +33,8 @@ class Route(APIRoute):
         async def walk(request: Request) -> Response:
             # Read before the transaction begins: a slow sender holds no connection of the pool.
             request.state.raw = await read_body(request)
-            async with Transaction(request.app.state.database) as transaction:
+            reading = request.method == "GET"  # which writes nothing, see accounts/rate_limit.py
+            async with Transaction(request.app.state.database, reading=reading) as transaction:
                 request.state.transaction = transaction
                 request.state.caller = caller = await authenticate(request, await transaction.connection())
                 request.app.state.rate_limit.take(caller.token_id, request.state.answer_headers)

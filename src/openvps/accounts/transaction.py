@@ -13,17 +13,20 @@ from openvps.core.db import Connection, Database
 
 
 class Transaction:
-    """Begun when first asked for, committed when the answer is ready, rolled back on an exception."""
+    """Begun when first asked for, committed when the answer is ready, rolled back on an exception.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    One that only reads needs no BEGIN and no COMMIT: see `Database.read`.
+    """
+
+    def __init__(self, database: Database, *, reading: bool = False) -> None:
+        self._open = database.read if reading else database.begin
         self._stack = AsyncExitStack()
         self._conn: Connection | None = None
 
     async def connection(self) -> Connection:
         """Return the transaction's connection."""
         if self._conn is None:
-            self._conn = await self._stack.enter_async_context(self._database.begin())
+            self._conn = await self._stack.enter_async_context(self._open())
         return self._conn
 
     async def commit(self) -> None:

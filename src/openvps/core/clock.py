@@ -10,4 +10,4 @@ def now() -> datetime:
 
 def iso(moment: datetime) -> str:
     """Write `moment` as the API does: UTC, ISO 8601, whole seconds, `Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"

@@ -4,11 +4,14 @@ Callers write `async with database.begin() as conn:` and hand `conn` to the slic
 transaction is held over a call to the engine or to the network.
 """
 
+import select
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import Row
+import psycopg
+from sqlalchemy import Row, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -30,13 +33,25 @@ class Database:
             poolclass=AsyncAdaptedQueuePool,
             pool_size=pool_size,
             max_overflow=0,
-            pool_pre_ping=True,
             pool_timeout=10,
             connect_args={
                 "connect_timeout": 5,
                 "options": "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000",
             },
         )
+
+        event.listen(self._engine.sync_engine, "checkout", _refuse_dead)
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection]:
+        """Open a connection to read from, each statement for itself.
+
+        A transaction at READ COMMITTED shows no more: each of its statements sees what was committed by then. It
+        only costs two more ways to the database and back, BEGIN and COMMIT.
+        """
+        async with self._reading.connect() as conn:
+            yield conn
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[AsyncConnection]:
@@ -47,3 +62,27 @@ class Database:
     async def close(self) -> None:
         """Return every connection."""
         await self._engine.dispose()
+
+
+def _refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
+    """Have the pool make a new connection for one that its server has left.
+
+    Who leaves closes the socket, which then has something to read: seeing that needs no way there and back, as a
+    ping does.
+    """
+    raw: psycopg.AsyncConnection[Any] = connection.driver_connection
+    try:
+        if not raw.closed and not _readable(raw.fileno()):
+            return
+        raw.pgconn.consume_input()
+        dead = raw.closed
+    except psycopg.Error:
+        dead = True
+    if dead:
+        raise DisconnectionError("the database has left")
+
+
+def _readable(file: int) -> bool:
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+    return bool(poll.poll(0))

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
-from sqlalchemy import ColumnElement, Select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, tuple_
 
 from openvps.core.db import Record
 from openvps.core.errors import InvalidFields, NotFound
@@ -32,6 +32,20 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Form:
+    """The form of a statement that cuts a part out, without its values: who keeps statements keeps them by it."""
+
+    ordering: str
+    started: bool
+    backwards: bool
+
+    @property
+    def falling(self) -> bool:
+        """Whether the rows are to come from the greatest on."""
+        return self.ordering.startswith("-") != self.backwards
+
+
+@dataclass(frozen=True)
 class Seek:
     """Which part of a list is asked for, in which order; `start` (value and id) is where a cursor begins."""
 
@@ -41,14 +55,16 @@ class Seek:
     backwards: bool = False
 
     @property
-    def descending(self) -> bool:
-        """Whether the list, read forwards, falls."""
-        return self.ordering.startswith("-")
+    def form(self) -> Form:
+        """What the statement depends on."""
+        return Form(self.ordering, self.start is not None, self.backwards)
 
-    @property
-    def field(self) -> str:
-        """What the list is ordered by."""
-        return self.ordering.removeprefix("-")
+    def values(self) -> dict[str, Any]:
+        """Return the statement's parameters."""
+        size = {"seek_size": self.page.size + 1}  # the one more says whether there is a next page
+        if self.start is None:
+            return size | {"seek_offset": self.page.offset}
+        return size | {"seek_value": self.start[0], "seek_id": self.start[1]}
 
 
 def seek(orders: Mapping[str, Order], default: str) -> Callable[..., Awaitable[Seek]]:
@@ -91,24 +107,24 @@ def _begun(at: Page, ordering: str, cursor: str, orders: Mapping[str, Order]) ->
     return Seek(at, ordering, start, bool(backwards))
 
 
-def part(query: Rows, number: ColumnElement[int], orders: Mapping[str, Order], at: Seek) -> Rows:
+def part(query: Rows, number: ColumnElement[int], orders: Mapping[str, Order], by: Form) -> Rows:
     """Cut the asked part out of a query of ids, and one row more; its columns are `id` and `sort_key`."""
-    column = orders[at.field].column
+    column = orders[by.ordering.removeprefix("-")].column
     keys = [number] if column is None else [column, number]
-    falling = at.descending != at.backwards
     cut: Rows = query.with_only_columns(number.label("id"), keys[0].label("sort_key"))
-    cut = cut.order_by(*(key.desc() if falling else key.asc() for key in keys)).limit(at.page.size + 1)
-    if at.start is None:
-        return cut.offset(at.page.offset)
+    cut = cut.order_by(*(key.desc() if by.falling else key.asc() for key in keys)).limit(bindparam("seek_size"))
+    if not by.started:
+        return cut.offset(bindparam("seek_offset"))
+    names = ["seek_id"] if column is None else ["seek_value", "seek_id"]
     here = tuple_(*keys)
-    start = tuple_(*(at.start if column is not None else at.start[1:]))
-    return cut.where(here < start if falling else here > start)
+    start = tuple_(*(bindparam(name, type_=key.type) for name, key in zip(names, keys, strict=True)))
+    return cut.where(here < start if by.falling else here > start)
 
 
-def in_order(query: Rows, part_of: Any, at: Seek) -> Rows:
+def in_order(query: Rows, part_of: Any, by: Form) -> Rows:
     """Order a query that joins a part, as the part was cut."""
     keys = (part_of.c.sort_key, part_of.c.id)
-    return query.order_by(*(key.desc() if at.descending != at.backwards else key.asc() for key in keys))
+    return query.order_by(*(key.desc() if by.falling else key.asc() for key in keys))
 
 
 def listed(

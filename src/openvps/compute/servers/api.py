@@ -60,7 +60,7 @@ async def list_servers(
     status = query.get("status")
     if status is not None and status not in STATUSES:
         raise InvalidFields({"status": [f"One of {', '.join(sorted(STATUSES))}."]})
-    by = search.Filters(status, query.get("location"), query.get("name"), tuple(query.getlist("tag")))
+    by = search.Filters(status, query.get("location"), query.get("name"), query.getlist("tag"))
     count, rows = await search.page(conn, caller.account_id, by, at)
     return listed(request, at, count, rows, shape.summary)
 

@@ -6,7 +6,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -64,7 +76,7 @@ _ABSENT: ColumnElement[str] = literal_column(
 )  # no parameter: the planner must know that the partial indexes hold
 
 
-def of_account(account_id: int) -> Any:
+def of_account(account_id: int | ColumnElement[int]) -> Any:
     """Return the condition of an account's servers, those that are being deleted left out."""
     return and_(server.c.account_id == account_id, server.c.wanted != _ABSENT)
 
@@ -74,9 +86,16 @@ def _named(account_id: int, reference: int | UUID) -> Any:
     return and_(of_account(account_id), key == reference)
 
 
+_MINE = of_account(bindparam("account"))
+# Made once: to build a statement costs more than to run it.
+_ONE_BY_ID = SHOWN.where(_MINE, server.c.id == bindparam("reference"))
+_ONE_BY_UUID = SHOWN.where(_MINE, server.c.uuid == bindparam("reference"))
+
+
 async def shown(conn: Connection, account_id: int, reference: int | UUID) -> Record | None:
     """Return one server as the API shows it."""
-    return (await conn.execute(SHOWN.where(_named(account_id, reference)))).one_or_none()
+    named = _ONE_BY_UUID if isinstance(reference, UUID) else _ONE_BY_ID
+    return (await conn.execute(named, {"account": account_id, "reference": reference})).one_or_none()
 
 
 async def use_of_account(conn: Connection, account_id: int) -> Use:

@@ -11,13 +11,13 @@ an index of all accounts' tags would have a popular one's entries read by everyb
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
 
-from sqlalchemy import func, select, text, true
+from sqlalchemy import ARRAY, ColumnElement, Text, bindparam, func, select, text, true
 
 from openvps.compute.servers.queries import SHOWN, of_account
 from openvps.core.db import Connection, Record
-from openvps.core.seek import Order, Rows, Seek, in_order, part
+from openvps.core.seek import Form, Order, Rows, Seek, in_order, part
 from openvps.schema import location, server, server_count
 
 ORDERS = {
@@ -36,18 +36,25 @@ class Filters:
     status: str | None = None
     location: str | None = None  # its code
     name: str | None = None  # a part of it, in any case
-    tags: tuple[str, ...] = ()
+    tags: Sequence[str] = ()
 
 
 async def page(conn: Connection, account_id: int, by: Filters, at: Seek) -> tuple[int, Sequence[Record]]:
     """Return how many servers match, and those of the asked part and one more."""
-    counted = _counted(account_id, by).subquery()
-    found = part(_found(account_id, by), server.c.id, ORDERS, at).subquery()
-    shown = SHOWN.add_columns(found.c.sort_key).join(found, found.c.id == server.c.id).subquery()
-    # One statement and one moment for both; the count is there also where no server is.
-    query = select(counted.c.total, shown).select_from(counted.outerjoin(shown, true()))
-    rows = (await conn.execute(in_order(query, shown, at))).all()
+    given = {name: value for name, value in vars(by).items() if value}
+    values = {"account": account_id, **given, **at.values()}
+    rows = (await conn.execute(_statement(frozenset(given), at.form), values)).all()
     return rows[0].total, [row for row in rows if row.id is not None]
+
+
+@cache  # to build a statement costs more than to run it
+def _statement(filters: frozenset[str], form: Form) -> Rows:
+    """Return one statement for both, and so one moment; the count is there also where no server is."""
+    counted = _counted(filters).subquery()
+    found = part(_found(filters), server.c.id, ORDERS, form).subquery()
+    shown = SHOWN.add_columns(found.c.sort_key).join(found, found.c.id == server.c.id).subquery()
+    query: Rows = select(counted.c.total, shown).select_from(counted.outerjoin(shown, true()))
+    return in_order(query, shown, form)
 
 
 async def add_up(conn: Connection) -> None:
@@ -55,33 +62,29 @@ async def add_up(conn: Connection) -> None:
     await conn.execute(_ADD_UP)
 
 
-def _found(account_id: int, by: Filters) -> Rows:
-    query = select(server.c.id).where(of_account(account_id))
-    if by.status is not None:
-        query = query.where(server.c.status == by.status)
-    if by.location is not None:
-        query = query.where(server.c.location_id == _location(by.location))
-    if by.name is not None:
-        query = query.where(func.strpos(func.lower(server.c.name), by.name.lower()) > 0)
-    if by.tags:
-        query = query.where(server.c.tags.op("@>", is_comparison=True)(list(by.tags)))
-    return query
+_LOCATION = select(location.c.id).where(location.c.code == bindparam("location")).scalar_subquery()
+_MATCHES: dict[str, ColumnElement[bool]] = {
+    "status": server.c.status == bindparam("status"),
+    "location": server.c.location_id == _LOCATION,
+    "name": func.strpos(func.lower(server.c.name), func.lower(bindparam("name", type_=Text))) > 0,
+    "tags": server.c.tags.op("@>", is_comparison=True)(bindparam("tags", type_=ARRAY(Text))),
+}
+_COUNTED = {
+    "status": server_count.c.status == bindparam("status"),
+    "location": server_count.c.location_id == _LOCATION,
+}
 
 
-def _counted(account_id: int, by: Filters) -> Rows:
-    if by.name is not None or by.tags:
-        return _found(account_id, by).with_only_columns(func.count().label("total"))
+def _found(filters: frozenset[str]) -> Rows:
+    return select(server.c.id).where(of_account(bindparam("account")), *(_MATCHES[name] for name in sorted(filters)))
+
+
+def _counted(filters: frozenset[str]) -> Rows:
+    if filters - set(_COUNTED):
+        return _found(filters).with_only_columns(func.count().label("total"))
     total = func.coalesce(func.sum(server_count.c.n), 0).label("total")
-    query = select(total).where(server_count.c.account_id == account_id)
-    if by.status is not None:
-        query = query.where(server_count.c.status == by.status)
-    if by.location is not None:
-        query = query.where(server_count.c.location_id == _location(by.location))
-    return query
-
-
-def _location(code: str) -> Any:
-    return select(location.c.id).where(location.c.code == code).scalar_subquery()
+    mine = server_count.c.account_id == bindparam("account")
+    return select(total).where(mine, *(_COUNTED[name] for name in sorted(filters)))
 
 
 _ADD_UP = text(
