@@ -228,3 +228,10 @@ async def test_rows_of_an_account_are_made_in_the_order_of_their_ids(world: Worl
     await asyncio.gather(*(world.a_server(customer) for _ in range(6)))
     rows = await world.sql("SELECT created_at FROM server ORDER BY id")
     assert rows == sorted(rows)
+
+
+async def test_an_empty_cursor_begins_where_the_list_does(world: World) -> None:
+    client = await world.a_client()
+    number = await world.a_server(client)
+    answer = await client("GET", "/servers/?cursor=&page=1&ordering=name")
+    assert [one["id"] for one in answer.json()["results"]] == [number]

@@ -88,7 +88,7 @@ def seek(orders: Mapping[str, Order], default: str) -> Callable[..., Awaitable[S
     ) -> Seek:
         if ordering not in known:
             raise InvalidFields({"ordering": [f"One of {', '.join(known)}."]})
-        if cursor is None:
+        if not cursor:  # an empty one begins where the list does
             return Seek(at, ordering)
         return _begun(at, ordering, cursor, orders)
 
