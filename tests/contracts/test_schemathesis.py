@@ -141,7 +141,7 @@ SERVERS = pytest.param(
     "--include-tag-regex",
     marks=pytest.mark.skipif(
         "OPENVPS_TEST_SCHEMATHESIS" not in os.environ,
-        reason="servers and actions: long polls outlast its bound, and its findings aren't all mended yet; on request",
+        reason="long polls outlast its bound, and not all of its findings are mended; on request",
     ),
 )
 
