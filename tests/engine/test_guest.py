@@ -52,14 +52,14 @@ async def test_limits_can_be_raised_on_a_running_machine(workshop: Workshop) -> 
 
 async def test_cpus_changed_together_with_all_else_are_there_at_once(workshop: Workshop) -> None:
     spec = await workshop.a_machine(memory_mib=64)
-    for turn in range(6):
+    for turn in range(20):
         cpus = 2 - turn % 2
         other = workshop.a_spec(
             name=spec.name,
             nic=spec.nic,
             addresses=spec.addresses,
             vcpus=cpus,
-            memory_mib=64 + 8 * turn,
+            memory_mib=64 + turn,
             storage_gb=1 + turn,
         )
         await workshop.engine.configure(spec.name, other)

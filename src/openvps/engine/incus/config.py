@@ -84,6 +84,11 @@ def ended_unnoted(instance: Mapping[str, Any]) -> bool:
     return instance["status"] == "Stopped" and instance["config"].get(POWER) == "RUNNING"
 
 
+def unsettled(cpus: str) -> str:
+    """Return the same number of CPUs to Incus, and to `machine_of` one that isn't wanted: its writing goes on."""
+    return f"0{cpus}"
+
+
 def machine_of(instance: Mapping[str, Any]) -> Machine:
     """Return an instance's JSON as a Machine; with its disk use where the state came along."""
     config: dict[str, str] = instance["config"] or {}  # none while it is being deleted
@@ -94,7 +99,7 @@ def machine_of(instance: Mapping[str, Any]) -> Machine:
     return Machine(
         name=instance["name"],
         status=STATUS.get(instance["status"], "other"),
-        vcpus=int(cpus) if cpus.isdecimal() else 0,
+        vcpus=int(cpus) if cpus.isdecimal() and not cpus.startswith("0") else 0,
         memory_mib=size_bytes(config.get("limits.memory", "")) >> 20,
         storage_gb=plan_gb(devices.get("root", {})),
         hostname=config.get(f"{OURS}hostname", ""),

@@ -80,14 +80,16 @@ class IncusMachines:
         root, old_root = wanted["devices"]["root"], present["devices"].get("root", {})
         if words.plan_gb(old_root) >= spec.storage_gb:
             root["size"] = old_root["size"]  # with the room it was given; and no disk is made smaller
-        # Incus hands CPUs out anew as soon as it hears of a change; while it still writes others beside it, it reads
-        # the old number (seen 6 times of 10). So the CPUs are changed alone, and last.
+        # Incus 6.0 hands CPUs out anew as soon as it hears of a change, often before it has written it (mended after
+        # by its e7645bbfe5). So they are changed alone, and last, and written twice: whichever of the two numbers
+        # the second handing out reads, it is the right one.
         cpus = wanted["config"]["limits.cpu"]
         wanted["config"]["limits.cpu"] = present["config"].get("limits.cpu", cpus)
         if any(present[key] != value for key, value in wanted.items()):
             await self._update("PUT", name, wanted, headers={"If-Match": etag})
         if wanted["config"]["limits.cpu"] != cpus:
-            await self._update("PATCH", name, {"config": {"limits.cpu": cpus}})
+            for number in (words.unsettled(cpus), cpus):
+                await self._update("PATCH", name, {"config": {"limits.cpu": number}})
 
     async def mark(self, name: str, key: str, value: str) -> None:
         """Keep one of our own notes on the machine."""
