@@ -17,11 +17,13 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts import idempotency
+from openvps.billing.charge import charge
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.core import jobs, log, settings
 from openvps.core.db import Database
+from openvps.core.money import MICRO
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import Engine, EngineError
 from openvps.schema import turn
@@ -31,6 +33,7 @@ logger = log.get(__name__)
 CONCURRENCY = 32  # coroutines that mostly wait for the engine
 SWEEP_S = 5.0
 FORGET_S = 900.0
+CHARGE_S = 120.0
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
 POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
 RECONNECT_S = (0.5, 1, 2, 5, 10)  # the event stream's back-off
@@ -72,6 +75,7 @@ async def _work(app: App, context: Context) -> None:
     watchers = [
         asyncio.create_task(_every(context, "sweep", SWEEP_S, lambda: _sweep(app, context))),
         asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context.database))),
+        asyncio.create_task(_every(context, "charge", CHARGE_S, lambda: _charge(context))),
         *(
             asyncio.create_task(
                 _every(
@@ -143,6 +147,12 @@ async def _forget(database: Database) -> None:
     """Remove what is kept for a time only."""
     async with database.begin() as conn:
         await idempotency.forget_old(conn)
+
+
+async def _charge(context: Context) -> None:
+    """Charge the hours that servers have begun."""
+    if charged := await charge(context.database, max_debt_micro=context.settings.max_debt * MICRO):
+        logger.info("charged", hours=charged)
 
 
 async def _events(context: Context, engine: Engine) -> None:

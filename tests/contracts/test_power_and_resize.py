@@ -8,6 +8,7 @@ from factories import Client, World
 from openvps.actions import queries as actions
 from openvps.compute.servers import promise, queries
 from openvps.compute.servers.states import STATUSES, TRANSITIONS
+from openvps.ledger import rates
 
 pytestmark = pytest.mark.anyio
 
@@ -141,7 +142,8 @@ async def test_a_resize_that_failed_puts_back_what_was_promised(world: World) ->
     hold = await world.sql("SELECT amount_micro FROM ledger_hold")
     await resized(client, number, plan=1)
     async with world.database.begin() as conn:
-        await promise.put_back(conn, number, await actions.unfinished(conn, number), world.config.hold_hours)
+        at = await rates.lock(conn, client.account_id)
+        await promise.put_back(conn, number, await actions.unfinished(conn, number), world.config.hold_hours, at)
     assert await world.sql("SELECT plan_id, vcpus, memory_mib, storage_gb, price_monthly_micro FROM server") == [
         before
     ]

@@ -118,6 +118,11 @@ class Settings(BaseSettings):
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$", description="the one currency, ISO 4217")
     initial_credit: int = Field(default=100, ge=0, description="credit of the first account, in whole currency units")
     hold_hours: int = Field(default=24, ge=1, description="hours of a plan's price held when a server is created")
+    max_debt: int = Field(
+        default=10,
+        ge=0,
+        description="debt that charges may run up, in whole currency units; beyond it nothing is charged",
+    )
     container_plans: Literal["operators", "everyone"] = Field(
         default="operators",
         description="who may create servers that share the host's kernel (read the security notes)",

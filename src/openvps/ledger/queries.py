@@ -6,7 +6,7 @@ creates at once can't spend the same credit.
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection
@@ -48,16 +48,25 @@ async def append(conn: Connection, *, account_id: int, amount_micro: int, kind: 
 
 
 async def hold(conn: Connection, *, account_id: int, amount_micro: int, reference: str) -> None:
-    """Set credit aside; the caller has locked the account and seen that it is there."""
+    """Set credit aside, in place of what this reference held; the caller locked the account and saw it there."""
+    put = pg_insert(ledger_hold).values(account_id=account_id, amount_micro=amount_micro, reference=reference)
     await conn.execute(
-        insert(ledger_hold).values(account_id=account_id, amount_micro=amount_micro, reference=reference)
+        put.on_conflict_do_update(index_elements=["reference"], set_={"amount_micro": put.excluded.amount_micro})
     )
 
 
-async def hold_instead(conn: Connection, reference: str, amount_micro: int) -> None:
-    """Change what is held; where nothing is held any more, nothing is."""
+async def held(conn: Connection, reference: str) -> int:
+    """Return what is held under a reference."""
+    found = select(ledger_hold.c.amount_micro).where(ledger_hold.c.reference == reference)
+    return (await conn.execute(found)).scalar_one_or_none() or 0
+
+
+async def hold_at_most(conn: Connection, reference: str, amount_micro: int) -> None:
+    """Give back what is held beyond this."""
     await conn.execute(
-        update(ledger_hold).where(ledger_hold.c.reference == reference).values(amount_micro=amount_micro)
+        update(ledger_hold)
+        .where(ledger_hold.c.reference == reference, ledger_hold.c.amount_micro > amount_micro)
+        .values(amount_micro=amount_micro)
     )
 
 

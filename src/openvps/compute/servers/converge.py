@@ -23,6 +23,7 @@ from openvps.core.db import Database, Record
 from openvps.core.settings import Settings
 from openvps.engine.protocol import Away, Busy, Engine, EngineError, Machine, MachineSpec, Missing
 from openvps.ledger import queries as ledger
+from openvps.ledger import rates
 
 logger = log.get(__name__)
 
@@ -228,10 +229,14 @@ async def ensure_off(at: Sight) -> None:
 
 
 async def ensure_credit_released(at: Sight) -> None:
-    """A failed create holds no credit: released only now that the machine is off."""
+    """A failed create holds no credit and runs up no more charges: only now that the machine is off.
+
+    The hours until then are charged: a customer who keeps it from getting ready has had it all the same.
+    """
     if at.row.status != "error" or at.row.ready_at is not None:
         return
     async with at.context.database.begin() as conn:
+        await rates.end(conn, at.row.id, await rates.lock(conn, at.row.account_id))
         await ledger.release(conn, f"server:{at.row.id}")
 
 
@@ -376,11 +381,12 @@ async def _fail(context: Context, row: queries.Row, running: list[Record], reaso
     async with context.database.begin() as conn:
         wanted = (way.wanted_if_failed or row.wanted) if way else "stopped"
         status = (way.failed or level(wanted)) if way else "error"
+        moment = await rates.lock(conn, row.account_id)
         failed = await queries.fail(
             conn, row, status=status, wanted=wanted, error=reason if status == "error" else None, at=now()
         )
         if failed:
-            await promise.put_back(conn, row.id, running, context.settings.hold_hours)
+            await promise.put_back(conn, row.id, running, context.settings.hold_hours, moment)
             await actions.finish(conn, [one.id for one in running], "failed", reason)
     logger.warning("failed", server=row.id, reason=reason, kinds=[one.kind for one in running])
 

@@ -29,6 +29,7 @@ from openvps.core.money import HOURS_A_MONTH, MICRO, first_hours, major
 from openvps.core.requests import Body
 from openvps.core.settings import Settings
 from openvps.ledger import queries as ledger
+from openvps.ledger import rates
 
 CELL_SEEN_WITHIN = timedelta(minutes=2)
 
@@ -159,6 +160,14 @@ async def _make(conn: Connection, caller: Caller, body: Body[NewServer], order: 
     await addresses.take_v6(conn, cell_id=cell_id, server_id=server_id)
     hold = first_hours(plan.price_monthly_micro, settings.hold_hours)
     await ledger.hold(conn, account_id=caller.account_id, amount_micro=hold, reference=f"server:{server_id}")
+    await rates.start(
+        conn,
+        account_id=caller.account_id,
+        server_id=server_id,
+        name=order.name,
+        price_monthly_micro=plan.price_monthly_micro,
+        at=await rates.lock(conn, caller.account_id),
+    )
     await actions.begin(
         conn, account_id=caller.account_id, kind="server.create", subject_id=server_id, exclusive=True
     )

@@ -12,6 +12,7 @@ from openvps.core import jobs
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, NotFound
+from openvps.ledger import rates
 
 
 async def begin(
@@ -22,12 +23,15 @@ async def begin(
     Raises NotFound, and BadRequest where its status doesn't allow it.
     """
     way = TRANSITIONS[kind]
+    ends_at = await rates.lock(conn, caller.account_id) if kind == "delete" else None  # before the server's own lock
     row = await queries.begin(conn, caller.account_id, reference, way, now())
     if row is None:
         status = await queries.status_of(conn, caller.account_id, reference)
         if status is None:
             raise NotFound
         raise BadRequest(way.refused.format(status=status))
+    if ends_at is not None:
+        await rates.end(conn, row.id, ends_at)
     if way.cancels:
         running = await actions.unfinished(conn, row.id)
         await promise.settle(conn, row.id, running)

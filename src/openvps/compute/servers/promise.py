@@ -6,6 +6,7 @@ shrinks is given back when it is done. What the server had is kept with the acti
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
@@ -13,6 +14,7 @@ from openvps.compute.servers import queries
 from openvps.core.db import Connection, Record
 from openvps.core.money import first_hours
 from openvps.ledger import queries as ledger
+from openvps.ledger import rates
 
 RESIZE = "server.resize"
 KEPT = ("plan_id", "vcpus", "memory_mib", "storage_gb", "price_monthly_micro")
@@ -48,12 +50,15 @@ async def settle(conn: Connection, server_id: int, running: Sequence[Record]) ->
             await locations.give_back(conn, row.cell_id, old.size.beyond(new))
 
 
-async def put_back(conn: Connection, server_id: int, running: Sequence[Record], hold_hours: int) -> None:
-    """Promise again what was promised before a resize that failed."""
+async def put_back(
+    conn: Connection, server_id: int, running: Sequence[Record], hold_hours: int, at: datetime
+) -> None:
+    """Promise again what was promised before a resize that failed; `at`: told by the lock that charges need."""
     for one in running:
         if one.kind == RESIZE:
             row = await queries.size(conn, server_id)
             old, new = Promise(**one.before), Size(row.vcpus, row.memory_mib, row.storage_gb)
             await locations.give_back(conn, row.cell_id, new.beyond(old.size))
             await queries.promise(conn, server_id, one.before)
-            await ledger.hold_instead(conn, f"server:{server_id}", first_hours(old.price_monthly_micro, hold_hours))
+            await rates.change(conn, server_id, old.price_monthly_micro, at)
+            await ledger.hold_at_most(conn, f"server:{server_id}", first_hours(old.price_monthly_micro, hold_hours))

@@ -21,6 +21,7 @@ from openvps.core.money import first_hours, major
 from openvps.core.requests import Body
 from openvps.core.settings import Settings
 from openvps.ledger import queries as ledger
+from openvps.ledger import rates
 
 
 async def resize(
@@ -57,6 +58,7 @@ async def resize(
     await queries.promise(
         conn, server.id, {"plan_id": plan.id} | {name: getattr(plan, name) for name in promise.KEPT[1:]}
     )
+    await rates.change(conn, server.id, plan.price_monthly_micro, await rates.lock(conn, account.id))
     return row, action_id, restarts
 
 
@@ -75,11 +77,12 @@ async def _misfit(conn: Connection, server: Record, plan: Record) -> str | None:
 
 async def _hold(conn: Connection, caller: Caller, server: Record, plan: Record, settings: Settings) -> None:
     """Hold credit for the new price's first hours instead of the old one's."""
-    new, old = (first_hours(one.price_monthly_micro, settings.hold_hours) for one in (plan, server))
+    new = first_hours(plan.price_monthly_micro, settings.hold_hours)
+    old = await ledger.held(conn, f"server:{server.id}")  # what charges haven't used up
     free = (await ledger.balance(conn, caller.account_id)).free_micro
     if free < new - old:
         raise InsufficientCredit(
             f"Not enough credit: this plan needs {major(new - old)} {settings.currency} more for its first "
             f"{settings.hold_hours} hours, and {major(free)} is free. Add credit and try again."
         )
-    await ledger.hold_instead(conn, f"server:{server.id}", new)
+    await ledger.hold(conn, account_id=caller.account_id, amount_micro=new, reference=f"server:{server.id}")

@@ -1,0 +1,73 @@
+"""What a server's hour costs: a pure function of when the server began and what a month of it cost since.
+
+The n-th hour that a server begins within a calendar month (UTC) costs what the first n cost together less what the
+first n - 1 did; together they cost the sum of their months' prices over 672, rounded down once. At one price that is
+floor(n * monthly / 672) - floor((n - 1) * monthly / 672). After the month's 672nd hour all is free.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from openvps.core.money import HOURS_A_MONTH
+from openvps.ledger.rates import HOUR
+
+
+@dataclass(frozen=True)
+class Period:
+    """From which moment on, always the begin of an hour, a month costs how much."""
+
+    begins_at: datetime
+    price_monthly_micro: int
+
+
+@dataclass(frozen=True)
+class Charge:
+    """An hour that a server began, and what it costs."""
+
+    at: datetime
+    server_id: int
+    amount_micro: int
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A server's hours that are due; its periods follow each other without a gap."""
+
+    server_id: int
+    started_at: datetime
+    ended_at: datetime | None
+    due_at: datetime
+    periods: Sequence[Period]
+
+    def charges(self, until: datetime) -> Iterator[Charge]:
+        """Yield the due hours that began by `until`."""
+        at, end = self.due_at, self.ended_at
+        while at <= until and (end is None or at < end):
+            yield Charge(at, self.server_id, self._cost(at))
+            at += HOUR
+
+    def _cost(self, at: datetime) -> int:
+        first = self._first_of_month(at)
+        number = (at - self.started_at) // HOUR - first + 1
+        if number > HOURS_A_MONTH:
+            return 0
+        return self._together(first, number) // HOURS_A_MONTH - self._together(first, number - 1) // HOURS_A_MONTH
+
+    def _first_of_month(self, at: datetime) -> int:
+        """Return how many hours the server began before the month of `at`."""
+        utc = at.astimezone(UTC)
+        month = utc.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return max(0, -((self.started_at - month) // HOUR))
+
+    def _together(self, first: int, count: int) -> int:
+        """Return the sum of the months' prices of `count` hours from the server's hour `first` on."""
+        total, end = 0, first + count
+        for period in reversed(self.periods):
+            begin = max(first, (period.begins_at - self.started_at) // HOUR)
+            if begin < end:
+                total += period.price_monthly_micro * (end - begin)
+                end = begin
+            if end == first:
+                break
+        return total

@@ -1,0 +1,94 @@
+"""What runs up charges: since when, at which price a month, until when. A server is only a number here.
+
+Written in the transactions that create, resize and delete a server, turned into charges by billing, kept for the
+books. Each writer locks the account first and asks for the moment then: a charge, which does the same, has seen all
+that came before its own moment, and nothing changes behind it.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from openvps.core.db import Connection
+from openvps.schema import account, meter, rate_period
+
+HOUR = timedelta(hours=1)
+LEAST = timedelta(microseconds=1)  # a server that was there was there for a moment, and pays its first hour
+
+
+async def lock(conn: Connection, account_id: int) -> datetime:
+    """Lock what an account runs up; returns the moment, by the one clock that all processes share."""
+    await conn.execute(select(account.c.id).where(account.c.id == account_id).with_for_update(key_share=True))
+    return (await conn.execute(select(func.clock_timestamp()))).scalar_one()
+
+
+def next_hour(started_at: datetime, at: datetime) -> datetime:
+    """Return the begin of the first of a server's own hours after `at`."""
+    return started_at + ((at - started_at) // HOUR + 1) * HOUR
+
+
+async def start(
+    conn: Connection, *, account_id: int, server_id: int, name: str, price_monthly_micro: int, at: datetime
+) -> None:
+    """Have a server charged from `at` on."""
+    await conn.execute(
+        insert(meter).values(server_id=server_id, account_id=account_id, name=name, started_at=at, due_at=at)
+    )
+    await conn.execute(
+        insert(rate_period).values(server_id=server_id, begins_at=at, price_monthly_micro=price_monthly_micro)
+    )
+
+
+async def change(conn: Connection, server_id: int, price_monthly_micro: int, at: datetime) -> None:
+    """Have a server charged at another price from its next hour on; the hour that has begun keeps its price."""
+    running = select(meter.c.started_at).where(meter.c.server_id == server_id, meter.c.ended_at.is_(None))
+    started_at = (await conn.execute(running)).scalar_one_or_none()
+    if started_at is None:
+        return
+    begins_at = next_hour(started_at, at)
+    await conn.execute(
+        update(rate_period)
+        .where(
+            rate_period.c.server_id == server_id,
+            rate_period.c.ends_at.is_(None),
+            rate_period.c.begins_at < begins_at,
+        )
+        .values(ends_at=begins_at)
+    )
+    put = pg_insert(rate_period).values(
+        server_id=server_id, begins_at=begins_at, price_monthly_micro=price_monthly_micro
+    )
+    await conn.execute(
+        put.on_conflict_do_update(
+            index_elements=["server_id", "begins_at"], set_={"price_monthly_micro": price_monthly_micro}
+        )
+    )
+
+
+async def end(conn: Connection, server_id: int, at: datetime) -> None:
+    """Have no hour charged that begins at `at` or later; ended already is success."""
+    ended = (
+        await conn.execute(
+            update(meter)
+            .where(meter.c.server_id == server_id, meter.c.ended_at.is_(None))
+            .values(ended_at=func.greatest(at, meter.c.started_at + LEAST))
+            .returning(meter.c.ended_at)
+        )
+    ).scalar_one_or_none()
+    if ended is None:
+        return
+    await conn.execute(
+        update(meter).where(meter.c.server_id == server_id, meter.c.due_at >= ended).values(due_at=None)
+    )
+    await conn.execute(
+        delete(rate_period).where(rate_period.c.server_id == server_id, rate_period.c.begins_at >= ended)
+    )
+    await conn.execute(
+        update(rate_period)
+        .where(
+            rate_period.c.server_id == server_id,
+            func.coalesce(rate_period.c.ends_at, ended + HOUR) > ended,
+        )
+        .values(ends_at=ended)
+    )

@@ -1,0 +1,63 @@
+"""Servers made, resized and deleted over the API run up charges; what a create held becomes the first of them."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from factories import World
+from openvps.billing.charge import charge
+from openvps.core.money import first_hours
+from openvps.ledger import queries as ledger
+
+pytestmark = pytest.mark.anyio
+
+HOUR = timedelta(hours=1)
+
+
+async def charged(world: World, at: datetime) -> list[int]:
+    await charge(world.database, max_debt_micro=10**9, at=at)
+    rows = await world.sql("SELECT -amount_micro FROM ledger_entry WHERE kind = 'hour' ORDER BY at")
+    return [row[0] for row in rows]
+
+
+async def begun(world: World) -> datetime:
+    return (await world.sql("SELECT started_at FROM meter"))[0][0]
+
+
+async def test_the_first_hours_come_out_of_what_the_create_held(world: World) -> None:
+    client = await world.a_client()
+    await world.a_server(client)
+    [(price,)] = await world.sql("SELECT price_monthly_micro FROM server")
+    start = await begun(world)
+    async with world.database.begin() as conn:
+        before = await ledger.balance(conn, client.account_id)
+    assert await charged(world, start + 23 * HOUR) == await charged(world, start + 23 * HOUR)
+    async with world.database.begin() as conn:
+        after = await ledger.balance(conn, client.account_id)
+    month_ends = (start + 23 * HOUR).month != start.month  # then both months round
+    assert before.total_micro - after.total_micro == pytest.approx(first_hours(price, 24), abs=int(month_ends))
+    assert after.free_micro == pytest.approx(before.free_micro, abs=int(month_ends))
+    await charged(world, start + 24 * HOUR)
+    assert await world.sql("SELECT 1 FROM ledger_hold WHERE amount_micro > 1") == []
+
+
+async def test_a_resize_changes_the_price_from_the_next_hour_on(world: World) -> None:
+    client = await world.a_client()
+    number = await world.a_server(client)
+    answer = await client("POST", f"/servers/{number}/resize/", {"plan": 1})
+    assert answer.status_code == 200, answer.text
+    start = await begun(world)
+    rows = await world.sql("SELECT begins_at, ends_at, price_monthly_micro FROM rate_period ORDER BY begins_at")
+    assert [(row[0] - start, row[1] and row[1] - start) for row in rows] == [(0 * HOUR, HOUR), (HOUR, None)]
+    assert rows[0][2] < rows[1][2]
+
+
+async def test_a_deleted_server_pays_the_hour_it_began_and_no_other(world: World) -> None:
+    client = await world.a_client()
+    number = await world.a_server(client)
+    assert (await client("DELETE", f"/servers/{number}/")).status_code == 204
+    await world.sql("UPDATE server SET look_at = NULL")
+    await world.sql("DELETE FROM address WHERE server_id = :id", id=number)
+    await world.sql("DELETE FROM server WHERE id = :id", id=number)
+    assert len(await charged(world, await begun(world) + 50 * HOUR)) == 1
+    assert await world.sql("SELECT due_at FROM meter") == [(None,)]

@@ -1,0 +1,173 @@
+"""Years of random servers, charged by a driven clock: the ledger equals a recomputation that shares no code with it.
+
+The clock begins in the past of the machine's own. Each example leaves its database as it found it: it is rolled back.
+"""
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from math import floor
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from openvps.accounts import queries as accounts
+from openvps.billing.charge import charge_some
+from openvps.billing.hours import Metered, Period
+from openvps.core.db import Connection, sqlalchemy_url
+from openvps.ledger import queries as ledger
+from openvps.ledger import rates
+
+NUMBERS = itertools.count(1)
+HOUR = timedelta(hours=1)
+MICRO = st.integers(0, 10**9)
+MOMENTS = st.datetimes(datetime(2023, 11, 1), datetime(2025, 6, 1), timezones=st.just(UTC))  # noqa: DTZ001 -- bounds
+UNBOUNDED = 10**18
+WITH_DATABASE = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> dict[str, Any]:
+    """Return a server's life: begin, resizes as (moment, price), and an end or none."""
+    begin = draw(MOMENTS)
+    spans = st.one_of(st.integers(0, 3 * 3600), st.integers(0, 60 * 86400))
+    at, resizes = begin, list[tuple[datetime, int]]()
+    for _ in range(draw(st.integers(0, 5))):
+        at += timedelta(seconds=draw(spans))
+        resizes.append((at, draw(MICRO)))
+    end = at + timedelta(seconds=draw(spans)) if draw(st.booleans()) else None
+    return {"begin": begin, "price": draw(MICRO), "resizes": resizes, "end": end}
+
+
+def recomputed(life: dict[str, Any], until: datetime) -> dict[datetime, int]:
+    """Return what each hour costs, hour by hour and in fractions, from the life alone."""
+    costs: dict[datetime, int] = {}
+    hours: dict[tuple[int, int], int] = defaultdict(int)
+    sums: dict[tuple[int, int], Fraction] = defaultdict(Fraction)
+    at = life["begin"]
+    while at <= until and (life["end"] is None or at < life["end"] or at == life["begin"]):
+        price = [life["price"], *(price for moment, price in life["resizes"] if moment < at)][-1]
+        month = (at.year, at.month)
+        hours[month] += 1
+        before = floor(sums[month])
+        if hours[month] <= 672:
+            sums[month] += Fraction(price, 672)
+        costs[at] = floor(sums[month]) - before
+        at += HOUR
+    return costs
+
+
+async def live(conn: Connection, account_id: int, number: int, life: dict[str, Any]) -> None:
+    await rates.start(
+        conn, account_id=account_id, server_id=number, name="x", price_monthly_micro=life["price"], at=life["begin"]
+    )
+    for at, price in life["resizes"]:
+        # A resize at an hour's very begin is after that hour's charge would have been: it changes the next one.
+        await rates.change(conn, number, price, at)
+    if life["end"]:
+        await rates.end(conn, number, life["end"])
+
+
+async def run(conn: Connection, *moments: datetime, debt: int = UNBOUNDED) -> None:
+    for at in moments:
+        while await charge_some(conn, max_debt_micro=debt, at=at):
+            pass
+
+
+async def booked(conn: Connection, account_id: int) -> dict[tuple[int, datetime], int]:
+    rows = await conn.execute(
+        text("SELECT server_id, at, -amount_micro FROM ledger_entry WHERE kind = 'hour' AND account_id = :a"),
+        {"a": account_id},
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
+async def _rolled_back(url: str) -> AsyncGenerator[tuple[Connection, int]]:
+    engine = create_async_engine(sqlalchemy_url(url))
+    async with engine.connect() as conn:
+        number = next(NUMBERS)
+        yield conn, await accounts.add_account(conn, email=f"a{number}@example.com")
+        await conn.rollback()
+    await engine.dispose()
+
+
+@WITH_DATABASE
+@given(st.lists(lives(), min_size=1, max_size=3), st.lists(MOMENTS, max_size=4), MOMENTS)
+def test_the_entries_equal_a_recomputation_however_late_and_often_charging_runs(
+    database_url: str, servers: list[dict[str, Any]], runs: list[datetime], last: datetime
+) -> None:
+    async def example() -> None:
+        expected = {
+            (number, at): cost
+            for number, life in enumerate(servers, 1)
+            for at, cost in recomputed(life, last).items()
+        }
+        for moments in ([last], [*sorted(at for at in runs if at < last), last, last]):
+            async for conn, account_id in _rolled_back(database_url):
+                for number, life in enumerate(servers, 1):
+                    await live(conn, account_id, number, life)
+                await run(conn, *moments)
+                assert await booked(conn, account_id) == expected
+                total = (await ledger.balance(conn, account_id)).total_micro
+                assert total == -sum(expected.values())
+
+    asyncio.run(example())
+
+
+@given(lives(), MOMENTS)
+def test_no_month_costs_more_than_its_largest_price(life: dict[str, Any], last: datetime) -> None:
+    months: dict[tuple[int, int], int] = defaultdict(int)
+    for at, cost in recomputed(life, last).items():
+        months[at.year, at.month] += cost
+        assert cost >= 0
+    largest = max([life["price"], *(price for _, price in life["resizes"])])
+    assert all(cost <= largest for cost in months.values())
+
+
+@given(MICRO, st.sampled_from([datetime(2024, month, 1, tzinfo=UTC) for month in range(1, 13)]))
+def test_at_one_price_a_whole_month_costs_exactly_that(price: int, begin: datetime) -> None:
+    ended = (begin + timedelta(days=32)).replace(day=1)
+    one = Metered(1, begin, ended, begin, [Period(begin, price)])
+    costs = [charge.amount_micro for charge in one.charges(ended)]
+    assert len(costs) == (ended - begin) // HOUR
+    assert sum(costs) == price
+    assert costs[:672] == [(n + 1) * price // 672 - n * price // 672 for n in range(672)]
+    assert set(costs[672:]) <= {0}
+
+
+@WITH_DATABASE
+@given(lives(), st.lists(st.tuples(MOMENTS, st.integers(1, 10**9)), max_size=4), st.integers(0, 10**8), MOMENTS)
+def test_debt_ends_where_it_is_stated_also_in_a_late_run(
+    database_url: str, life: dict[str, Any], credits_: list[tuple[datetime, int]], debt: int, last: datetime
+) -> None:
+    async def example() -> None:
+        found: list[Any] = []
+        between = [life["begin"] + timedelta(days=days) for days in range(1, 100, 7)]
+        for moments in ([last], [*(at for at in between if at < last), last]):
+            async for conn, account_id in _rolled_back(database_url):
+                await live(conn, account_id, 1, life)
+                given_ = sorted(credits_)
+                for at in moments:
+                    for number, (moment, amount) in enumerate(given_):
+                        if moment <= at:
+                            await conn.execute(
+                                text(
+                                    "INSERT INTO ledger_entry (account_id, amount_micro, kind, reference, at)"
+                                    " VALUES (:a, :m, 'credit', :r, :at) ON CONFLICT DO NOTHING"
+                                ),
+                                {"a": account_id, "m": amount, "r": str(number), "at": moment},
+                            )
+                    await run(conn, at, debt=debt)
+                assert (await ledger.balance(conn, account_id)).total_micro >= -debt
+                found.append(await booked(conn, account_id))
+        assert found[0] == found[1]
+
+    asyncio.run(example())
