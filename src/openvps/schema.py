@@ -244,7 +244,9 @@ cell = Table(  # one endpoint and project of the engine; the `used_` counters ar
     _id(),
     _ref("location_id", "location.id"),
     Column("name", Text, nullable=False, unique=True),
-    Column("socket", Text, nullable=False),
+    Column("socket", Text),  # of a daemon on this machine; a remote cell has the three below instead
+    Column("members", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # https://host:port
+    Column("certificate", Text),  # PEM; the only one that its members may show
     Column("project", Text, nullable=False),
     Column("pool", Text, nullable=False),
     Column("nic_prefix", Text, nullable=False),
@@ -259,6 +261,9 @@ cell = Table(  # one endpoint and project of the engine; the `used_` counters ar
     Column("used_memory_mib", Integer, nullable=False, server_default=text("0")),
     Column("used_storage_gb", Integer, nullable=False, server_default=text("0")),
     _moment("seen_at"),
+    _moment("away_at"),  # since when it doesn't answer, and what it was asked last; null: it does
+    Column("away_reason", Text),
+    CheckConstraint("socket IS NOT NULL OR (certificate IS NOT NULL AND members <> '{}')", name="reached"),
     CheckConstraint("used_vcpus >= 0 AND used_memory_mib >= 0 AND used_storage_gb >= 0", name="used"),
     Index(None, "location_id"),
 )

@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 
 from procrastinate import App
 from sqlalchemy import func
@@ -18,25 +17,23 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts import idempotency
 from openvps.billing.charge import charge
-from openvps.compute.locations import queries as locations
+from openvps.cells import Cells
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.core import jobs, log, settings
 from openvps.core.db import Database
 from openvps.core.money import MICRO
-from openvps.engine.incus import open_engine
 from openvps.engine.protocol import Engine, EngineError
 from openvps.schema import turn
 
 logger = log.get(__name__)
 
-CONCURRENCY = 32  # coroutines that mostly wait for the engine
+CONCURRENCY = 256  # coroutines that mostly wait; each cell's gate lets some through at once
 SWEEP_S = 5.0
 FORGET_S = 900.0
 CHARGE_S = 120.0
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
 POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
-RECONNECT_S = (0.5, 1, 2, 5, 10)  # the event stream's back-off
 
 
 def main() -> int:
@@ -58,36 +55,22 @@ async def _run(config: settings.Settings) -> None:
         await converge(context, server_id)
 
     app.task(name=jobs.CONVERGE_SERVER)(converge_server)
-    async with database.begin() as conn:
-        for cell in await locations.cells(conn):
-            engines[cell.id] = open_engine(Path(cell.socket), cell.project, cell.pool)
+    cells = Cells(context, engines, lambda name, interval_s: _take_turn(database, name, interval_s))
     try:
         async with app.open_async():
-            await _work(app, context)
+            await cells.reread()
+            await _work(app, context, cells)
     finally:
-        for engine in engines.values():
-            await engine.close()
         await database.close()
 
 
-async def _work(app: App, context: Context) -> None:
+async def _work(app: App, context: Context, cells: Cells) -> None:
     """Take jobs and keep the watchers going until told to end; running jobs get 8 s, then are handed back."""
     watchers = [
         asyncio.create_task(_every(context, "sweep", SWEEP_S, lambda: _sweep(app, context))),
         asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context.database))),
         asyncio.create_task(_every(context, "charge", CHARGE_S, lambda: _charge(context))),
-        *(
-            asyncio.create_task(
-                _every(
-                    context,
-                    f"cell:{cell_id}",
-                    context.settings.sample_interval_s,
-                    lambda cell_id=cell_id: watch.look_at_cell(context, cell_id),
-                )
-            )
-            for cell_id in context.engines
-        ),
-        *(asyncio.create_task(_events(context, engine)) for engine in context.engines.values()),
+        asyncio.create_task(cells.keep()),
     ]
     worker = asyncio.create_task(
         app.run_worker_async(
@@ -153,23 +136,6 @@ async def _charge(context: Context) -> None:
     """Charge the hours that servers have begun."""
     if charged := await charge(context.database, max_debt_micro=context.settings.max_debt * MICRO):
         logger.info("charged", hours=charged)
-
-
-async def _events(context: Context, engine: Engine) -> None:
-    """Follow an engine's events; reconnect with back-off, and catch up by a look when it is back."""
-    failures = 0
-    while True:
-        try:
-            await watch.follow_events(context, engine)
-            failures = 0
-        except asyncio.CancelledError:
-            raise
-        except EngineError as error:
-            logger.warning("events_ended", error=str(error))
-        except Exception:
-            logger.exception("events_failed")
-        await asyncio.sleep(RECONNECT_S[min(failures, len(RECONNECT_S) - 1)])
-        failures += 1
 
 
 if __name__ == "__main__":

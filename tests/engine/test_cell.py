@@ -12,7 +12,7 @@ from workshop import Workshop, on_host, until_true
 
 from lab import Lab
 from openvps.engine.incus import open_engine
-from openvps.engine.protocol import Away, Engine, Event, Usage
+from openvps.engine.protocol import BEGUN, Away, Engine, Event, Usage
 from tiny_image import build_tiny_image
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
@@ -69,9 +69,10 @@ async def test_an_image_added_twice_is_one_and_deleted_twice_is_none(engine: Eng
 async def test_a_poweroff_from_inside_is_told_as_an_event(workshop: Workshop) -> None:
     spec = await workshop.a_machine()
     events = cast("AsyncGenerator[Event]", workshop.engine.events())
+    assert (await anext(events)).kind == BEGUN
     first = asyncio.create_task(anext(events))
     marks = 0
-    while not first.done():  # until the stream has begun, so that nothing is missed
+    while not first.done():  # until the engine has noted that somebody listens, so that nothing is missed
         marks += 1
         await workshop.engine.mark(spec.name, "seen", str(marks))
     assert (await first).kind == "instance-updated"

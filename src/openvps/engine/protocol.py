@@ -93,9 +93,12 @@ class Capacity:
     disk_gb: int
 
 
+BEGUN = "begun"  # the first event of a stream: what happened before it wasn't told
+
+
 @dataclass(frozen=True)
 class Event:
-    """Something happened to a machine; `kind` is the engine's own word, e.g. `instance-shutdown`."""
+    """Something happened to a machine; `kind` is the engine's own word, e.g. `instance-shutdown`, or BEGUN."""
 
     machine: str
     kind: str
@@ -153,6 +156,10 @@ class Cell(Protocol):
         """Return what the hosts have."""
         ...
 
+    async def ping(self) -> None:
+        """Return if the engine can do its work now. Raises Away."""
+        ...
+
     async def machines(self) -> list[Machine]:
         """Return every machine of the cell in one call, with its disk use."""
         ...
@@ -169,12 +176,16 @@ class Cell(Protocol):
         """Import a unified image tarball; returns its fingerprint, also when it was there already."""
         ...
 
+    async def export_image(self, fingerprint: str, file: Path) -> None:
+        """Write an image to a file, as `add_image` takes it. Raises Missing."""
+        ...
+
     async def delete_image(self, fingerprint: str) -> None:
         """Remove an image; absent already is success."""
         ...
 
     def events(self) -> AsyncIterator[Event]:
-        """Yield machines' lifecycle events until the connection ends (raises Away)."""
+        """Say that the stream has begun, then yield machines' lifecycle events until it ends (raises Away)."""
         ...
 
     async def forget_address(self, address: str) -> None:

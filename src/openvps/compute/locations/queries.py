@@ -4,15 +4,20 @@ Room is reserved by one UPDATE that only matches where there is enough: no lock 
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection, Record
 from openvps.schema import cell, location
+
+SEEN_WITHIN = timedelta(minutes=2)  # a cell that answered since then is only away for a moment
+
+# Nothing is known of its servers now: it was asked and didn't answer, or nobody asks.
+SILENT = or_(cell.c.away_at.is_not(None), cell.c.seen_at < func.now() - SEEN_WITHIN)
 
 _SHOWN = (
     location.c.id,
@@ -78,13 +83,31 @@ async def put_cell(conn: Connection, **values: Any) -> int:
     ).scalar_one()
 
 
+async def cell_named(conn: Connection, name: str) -> Record | None:
+    """Return one cell."""
+    return (await conn.execute(select(cell).where(cell.c.name == name))).one_or_none()
+
+
+async def remove_cell(conn: Connection, cell_id: int) -> None:
+    """Delete a cell's row, with its images' and addresses' rows; one that has servers can't be."""
+    await conn.execute(delete(cell).where(cell.c.id == cell_id))
+
+
 async def seen(conn: Connection, cell_id: int) -> None:
     """Note that a cell answered now."""
-    await conn.execute(update(cell).where(cell.c.id == cell_id).values(seen_at=func.now()))
+    await conn.execute(
+        update(cell).where(cell.c.id == cell_id).values(seen_at=func.now(), away_at=None, away_reason=None)
+    )
+
+
+async def away(conn: Connection, cell_id: int, reason: str) -> None:
+    """Note that a cell didn't answer, and since when."""
+    since = func.coalesce(cell.c.away_at, func.now())
+    await conn.execute(update(cell).where(cell.c.id == cell_id).values(away_at=since, away_reason=reason))
 
 
 async def candidates(conn: Connection, location_id: int, plan: Record) -> list[Record]:
-    """Return the location's cells that offer the plan's kind and CPUs, roomiest first."""
+    """Return the location's cells that offer the plan's kind and CPUs: those that answer first, then the roomiest."""
     return list(
         await conn.execute(
             select(cell.c.id, cell.c.seen_at)
@@ -93,7 +116,7 @@ async def candidates(conn: Connection, location_id: int, plan: Record) -> list[R
                 plan.vcpus <= cell.c.largest_vcpus,
                 or_(plan.kind == "container", cell.c.offers_vm),
             )
-            .order_by((cell.c.room_memory_mib - cell.c.used_memory_mib).desc(), cell.c.id)
+            .order_by(SILENT, (cell.c.room_memory_mib - cell.c.used_memory_mib).desc(), cell.c.id)
         )
     )
 

@@ -7,7 +7,7 @@ wants. A step touches the engine or the database, never both; no transaction is 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from openvps.actions import queries as actions
@@ -15,6 +15,7 @@ from openvps.compute.addresses import queries as addresses
 from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
 from openvps.compute.servers import promise, queries
+from openvps.compute.servers.gate import Gate
 from openvps.compute.servers.readiness import greets
 from openvps.compute.servers.states import SETTLED, level, transition
 from openvps.core import log
@@ -61,6 +62,11 @@ class Context:
     database: Database
     settings: Settings
     engines: Mapping[int, Engine]  # by cell
+    gates: dict[int, Gate] = field(default_factory=dict[int, Gate])
+
+    def gate(self, cell_id: int) -> Gate:
+        """Return the gate to a cell."""
+        return self.gates.setdefault(cell_id, Gate())
 
 
 @dataclass(frozen=True)
@@ -342,13 +348,14 @@ async def _look_once(context: Context, server: int, progress: int) -> tuple[floa
     engine = context.engines.get(row.cell_id)
     if engine is None:
         raise Away(f"no engine for cell {row.cell_id}")
-    machine = await engine.look(machine_name(server))
-    sight = Sight(row, cell, own, running, machine, engine, context)
     steps = GOALS[row.wanted]
     try:
-        for done, step in enumerate(steps):
-            progress = 100 * done // len(steps)
-            await step(sight)
+        async with context.gate(row.cell_id).place():
+            machine = await engine.look(machine_name(server))
+            sight = Sight(row, cell, own, running, machine, engine, context)
+            for done, step in enumerate(steps):
+                progress = 100 * done // len(steps)
+                await step(sight)
     except Wait as wait:
         return wait.seconds, progress
     except Failed as failure:

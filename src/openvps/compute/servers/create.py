@@ -31,8 +31,6 @@ from openvps.core.settings import Settings
 from openvps.ledger import queries as ledger
 from openvps.ledger import rates
 
-CELL_SEEN_WITHIN = timedelta(minutes=2)
-
 
 class Price(TypedDict):
     """What a server costs, and how much credit must be there: the first `held_hours` hours are held."""
@@ -185,13 +183,15 @@ async def _reserve(conn: Connection, body: Body[NewServer], order: Order) -> tup
     for cell in order.cells:
         image = await systems.newest_image(conn, cell.id, order.system_id)
         built = built or image is not None
-        if image and await locations.reserve(conn, cell.id, size_of(order.plan), seen_since=now() - CELL_SEEN_WITHIN):
+        if image and await locations.reserve(
+            conn, cell.id, size_of(order.plan), seen_since=now() - locations.SEEN_WITHIN
+        ):
             return cell.id, image.id
     if not built:
         field = "os_id" if body.fields.os_id is not None else "os_version"
         body.wrong(field, "This operating system has no image in this location yet; see `available`.")
         body.check()
-    if not any(cell.seen_at and cell.seen_at >= now() - CELL_SEEN_WITHIN for cell in order.cells):
+    if not any(cell.seen_at and cell.seen_at >= now() - locations.SEEN_WITHIN for cell in order.cells):
         raise Unavailable("This location doesn't answer now. Try again in a few minutes.", retry_after_s=60)
     raise Unavailable(
         "This location is full: it has no room for this plan now. Try a smaller plan or another location.",

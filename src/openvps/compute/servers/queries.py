@@ -23,9 +23,10 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts.quotas import Use
+from openvps.compute.locations.queries import SILENT
 from openvps.compute.servers.states import SETTLED, Transition
 from openvps.core.db import Connection, Record
-from openvps.schema import action, address, image, location, plan, server, system, usage
+from openvps.schema import action, address, cell, image, location, plan, server, system, usage
 
 _ADDRESSES = (
     select(func.array_agg(aggregate_order_by(func.host(address.c.ip), address.c.family, address.c.ip)))
@@ -57,6 +58,7 @@ SHOWN: Select[*tuple[Any, ...]] = (
         system.c.name.label("system_name"),
         location.c.code.label("location"),
         location.c.name.label("location_name"),
+        SILENT.label("unreachable"),
         func.coalesce(_ADDRESSES, []).label("addresses"),
         usage.c.cpu_percent,
         usage.c.memory_used_bytes,
@@ -67,6 +69,7 @@ SHOWN: Select[*tuple[Any, ...]] = (
     .join(plan, plan.c.id == server.c.plan_id)
     .join(system, system.c.id == server.c.system_id)
     .join(location, location.c.id == server.c.location_id)
+    .join(cell, cell.c.id == server.c.cell_id)
     .outerjoin(usage, usage.c.server_id == server.c.id)
 )
 
@@ -312,9 +315,17 @@ async def look_again(conn: Connection, server_id: int, at: datetime) -> None:
 
 
 async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[int]:
-    """Return the servers that converge should have looked at by `at`."""
+    """Return the servers that converge should have looked at by `at`.
+
+    Of a cell that is away only those whose deadline passed: nothing else can be done for them, and however many they
+    are, the others' turn comes.
+    """
     rows = await conn.execute(
-        select(server.c.id).where(server.c.look_at <= at).order_by(server.c.look_at).limit(limit)
+        select(server.c.id)
+        .join(cell, cell.c.id == server.c.cell_id)
+        .where(server.c.look_at <= at, cell.c.away_at.is_(None) | (server.c.deadline_at <= at))
+        .order_by(server.c.look_at)
+        .limit(limit)
     )
     return list(rows.scalars())
 

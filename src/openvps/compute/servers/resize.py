@@ -11,7 +11,6 @@ from openvps.accounts import quotas
 from openvps.accounts.auth import Caller
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import power, promise, queries
-from openvps.compute.servers.create import CELL_SEEN_WITHIN
 from openvps.compute.servers.fields import Resize
 from openvps.compute.servers.order import named_plan, said, size_of
 from openvps.core.clock import now
@@ -47,7 +46,7 @@ async def resize(
         raise refusal
     row, action_id = await power.begin(conn, caller, server.id, "resize", before=promise.kept(server))
     await _hold(conn, caller, server, plan, settings)
-    if not await locations.reserve(conn, server.cell_id, grows, seen_since=now() - CELL_SEEN_WITHIN):
+    if not await locations.reserve(conn, server.cell_id, grows, seen_since=now() - locations.SEEN_WITHIN):
         raise Unavailable(
             "The server's host has no room for this plan now. Try again later, or create a new server.",
             retry_after_s=300,

@@ -55,6 +55,13 @@ class _Common(TypedDict):
             examples=["active"],
         ),
     ]
+    unreachable: Annotated[
+        bool,
+        Field(
+            description="Whether its host doesn't answer us now: then what is shown is what was last known.",
+            examples=[False],
+        ),
+    ]
     error: Annotated[
         str | None, Field(description="Why the last thing asked for failed; null where nothing did.", examples=[None])
     ]
@@ -165,6 +172,7 @@ def _common(row: Record) -> _Common:
         "name": row.name,
         "hostname": row.hostname,
         "status": row.status,
+        "unreachable": bool(row.unreachable),  # null: its cell was never seen
         "error": row.error,
         "ip_address": v4[0] if v4 else None,
         "ipv4_addresses": v4,

@@ -4,6 +4,7 @@ Each is one turn of a loop that the worker keeps going. What an event tells is o
 the whole cell finds the same, in one call, if the event was lost.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +17,7 @@ from openvps.compute.servers.converge import Context, server_id
 from openvps.core import jobs, log
 from openvps.core.clock import now
 from openvps.core.db import Record
-from openvps.engine.protocol import Engine, Machine, Usage
+from openvps.engine.protocol import BEGUN, Engine, Machine, Usage
 
 logger = log.get(__name__)
 
@@ -47,16 +48,22 @@ async def look_at_cell(context: Context, cell_id: int) -> None:
         samples = [
             _sample(server, row, machines.get(server), usage.get(machines[server].name), at)
             for server, row in before.items()
-            if server in machines
+            if server in machines and _counts(machines[server], usage)
         ]
         await queries.keep_samples(conn, samples)
     for server, status in settled.items():
         await _compare(context, server, status, machines.get(server))
 
 
-async def follow_events(context: Context, engine: Engine) -> None:
-    """Look at a server as soon as its machine is said to have ended. Ends by raising Away."""
+async def follow_events(context: Context, cell_id: int, engine: Engine) -> None:
+    """Look at a server as soon as its machine is said to have ended. Ends by raising Away.
+
+    What happened while nobody listened is caught up by a look at the whole cell.
+    """
     async for event in engine.events():
+        if event.kind == BEGUN:
+            await look_at_cell(context, cell_id)
+            continue
         server = server_id(event.machine)
         if event.kind in ENDS and server is not None:
             machine = await engine.look(event.machine)
@@ -87,6 +94,11 @@ async def _compare(context: Context, server: int, status: str, machine: Machine 
         if (runs or status == "active") and await queries.drifted(conn, server, now()):
             await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server}", priority=jobs.SWEEP, server_id=server)
             logger.warning("drifted", server=server, status=status, machine=machine.status if machine else None)
+
+
+def _counts(machine: Machine, usage: Mapping[str, Usage]) -> bool:
+    """Whether there is a sample to take; one without counters would count them all anew when they are back."""
+    return machine.status == "stopped" or machine.name in usage
 
 
 @dataclass(frozen=True)

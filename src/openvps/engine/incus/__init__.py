@@ -1,5 +1,7 @@
 """The engine on Incus: the only room that speaks to it."""
 
+import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from openvps.engine.incus.cell import IncusCell
@@ -22,4 +24,9 @@ class Incus(IncusMachines, IncusCell):
 
 def open_engine(socket: Path, project: str, pool: str) -> Engine:
     """Return the engine behind an Incus daemon's socket on this machine; nothing is asked of it yet."""
-    return Incus(Client(socket, project), project, pool)
+    return Incus(Client(project, socket=socket), project, pool)
+
+
+def open_remote(members: Sequence[str], tls: ssl.SSLContext, project: str, pool: str) -> Engine:
+    """Return the engine behind the HTTPS addresses of a cell's members; nothing is asked of it yet."""
+    return Incus(Client(project, members=members, tls=tls), project, pool)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,10 +15,11 @@ from openvps.engine.incus import config as words
 from openvps.engine.incus import host
 from openvps.engine.incus.client import CONNECT_S, Client, failure
 from openvps.engine.incus.metrics import usage_of
-from openvps.engine.protocol import Capacity, Event, Machine, Missing, Usage
+from openvps.engine.protocol import BEGUN, Capacity, EngineError, Event, Machine, Missing, Usage
 
 CHUNK = 1 << 20
 UPLOAD_S = 600  # storing an image is no look at one machine: it may take minutes
+BULK = httpx2.Timeout(60, connect=CONNECT_S)  # nor is a look at all of them: some ms for each
 
 
 class IncusCell:
@@ -44,18 +45,29 @@ class IncusCell:
             disk_gb=sum(int(pool["space"]["total"]) for pool in pools) // words.GB,
         )
 
+    async def ping(self) -> None:
+        """Have the engine look into its database: a cluster's member answers this with a quorum only."""
+        await self._client.get(f"/1.0/projects/{self._project}")
+
     async def machines(self) -> list[Machine]:
         """Return every machine of the cell in one call, with its disk use."""
-        return [words.machine_of(found) for found in await self._client.get("/1.0/instances", recursion="2")]
+        body, _ = await self._client.answer("GET", "/1.0/instances", query={"recursion": "2"}, timeout=BULK)
+        return [words.machine_of(found) for found in body["metadata"]]
 
     async def usage(self) -> dict[str, Usage]:
-        """Return every running machine's counters, by name."""
+        """Return every running machine's counters, by name; without those of a member that went away just now."""
         seen: dict[str, Usage] = {}
-        for target in await self._targets():
-            async with self._client.stream("GET", "/1.0/metrics", query=target) as answer:
-                await answer.aread()
-            if answer.is_error:
-                raise failure(answer.status_code, answer.text[:500])
+        targets = await self._targets()
+        for target in targets:
+            try:
+                async with self._client.stream("GET", "/1.0/metrics", query=target, timeout=BULK) as answer:
+                    await answer.aread()
+                if answer.is_error:
+                    raise failure(answer.status_code, answer.text[:500])
+            except EngineError:
+                if len(targets) == 1:
+                    raise
+                continue
             seen |= usage_of(answer.text)
         return seen
 
@@ -78,6 +90,16 @@ class IncusCell:
             await self._client.wait(operation, UPLOAD_S)
         return fingerprint
 
+    async def export_image(self, fingerprint: str, file: Path) -> None:
+        """Write an image to a file, as `add_image` takes it. Raises Missing."""
+        path = f"/1.0/images/{fingerprint}/export"
+        async with self._client.stream("GET", path, timeout=BULK) as answer:
+            if answer.is_error:
+                raise failure(answer.status_code, f"{path}: the engine answered {answer.status_code}")
+            with await asyncio.to_thread(file.open, "wb") as out:
+                async for chunk in answer.aiter_bytes(CHUNK):
+                    await asyncio.to_thread(out.write, chunk)
+
     async def delete_image(self, fingerprint: str) -> None:
         """Remove an image; absent already is success."""
         try:
@@ -86,8 +108,9 @@ class IncusCell:
             return
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yield machines' lifecycle events until the connection ends (raises Away)."""
+        """Say that the stream has begun, then yield machines' lifecycle events until it ends (raises Away)."""
         async with self._client.websocket("/1.0/events", type="lifecycle") as connection:
+            yield Event(machine="", kind=BEGUN, at=datetime.now(UTC))
             while True:
                 event: dict[str, Any] = json.loads(await connection.recv())
                 what = event["metadata"]
@@ -100,7 +123,7 @@ class IncusCell:
 
     async def forget_address(self, address: str) -> None:
         """Flush what the host's connection tracking knows of a freed address."""
-        if self._client.local:  # a remote cell's hosts flush for themselves
+        if self._client.local:  # nothing of ours runs on a remote cell's hosts
             await host.forget_connections(address)
 
     async def _targets(self) -> list[dict[str, str]]:

@@ -1,18 +1,19 @@
 """One Incus endpoint and project, spoken to over one pool of connections.
 
-Everything that knows how to reach Incus is here: today a unix socket on this machine; members of a remote
-cell (HTTPS and a client certificate) are another way to build the same `Client`. What goes wrong leaves as
-one of the `EngineError`s of the protocol, never as an exception of HTTP.
+Everything that knows how to reach Incus is here: a unix socket on this machine, or the members of a remote cell over
+HTTPS, each as good as any other. What goes wrong leaves as one of the `EngineError`s of the protocol, never as an
+exception of HTTP.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+import ssl
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx2
-from websockets.asyncio.client import ClientConnection, unix_connect
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import WebSocketException
 
 from openvps.engine.protocol import Away, Busy, DiskFull, EngineError, Missing
@@ -53,15 +54,26 @@ def failure(code: int, text: str) -> EngineError:
 class Client:
     """Requests, operations and websockets of one Incus endpoint and project."""
 
-    def __init__(self, socket: Path, project: str) -> None:
+    def __init__(
+        self,
+        project: str,
+        *,
+        socket: Path | None = None,
+        members: Sequence[str] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Reach a daemon by its socket, or a cell by its members' URLs and a context that knows both sides."""
         self._socket = socket
+        self._tls = tls
+        self._members = ["http://incus"] if socket else list(members)
         self._project = {"project": project}
         self._http = httpx2.AsyncClient(
             transport=httpx2.AsyncHTTPTransport(
-                uds=str(socket),
+                uds=str(socket) if socket else None,
+                verify=tls or False,
+                trust_env=False,
                 limits=httpx2.Limits(max_connections=None, max_keepalive_connections=16, keepalive_expiry=60),
             ),
-            base_url="http://incus",
             timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S),
             trust_env=False,
         )
@@ -69,7 +81,7 @@ class Client:
     @property
     def local(self) -> bool:
         """Whether the engine runs on this machine."""
-        return True
+        return self._socket is not None
 
     async def close(self) -> None:
         """Return the connections."""
@@ -80,11 +92,38 @@ class Client:
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, **sent: Any
     ) -> AsyncGenerator[httpx2.Response]:
         """Send a request and yield its answer, the body unread."""
+        answer = await self._send(method, path, {**self._project, **(query or {})}, sent)
         try:
-            async with self._http.stream(method, path, params={**self._project, **(query or {})}, **sent) as answer:
-                yield answer
+            yield answer
         except httpx2.HTTPError as error:
             raise Away(f"{method} {path}: {error!r}") from error
+        finally:
+            await answer.aclose()
+
+    async def _send(
+        self, method: str, path: str, query: Mapping[str, str], sent: Mapping[str, Any]
+    ) -> httpx2.Response:
+        """Ask the members in turn until one takes the request.
+
+        Only what never left is sent to another: what was sent and not answered may have taken effect.
+        """
+        failure: httpx2.HTTPError | None = None
+        for member in list(self._members):
+            request = self._http.build_request(method, member + path, params=query, **sent)
+            try:
+                return await self._http.send(request, stream=True)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+                failure = error
+            except httpx2.HTTPError as error:
+                self._ask_last(member)
+                raise Away(f"{method} {path}: {error!r}") from error
+            self._ask_last(member)
+        raise Away(f"{method} {path}: {failure!r}") from failure
+
+    def _ask_last(self, member: str) -> None:
+        """Have the other members asked before one that didn't answer."""
+        if self._members[0] == member:
+            self._members = [*self._members[1:], member]
 
     async def answer(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, **sent: Any
@@ -140,14 +179,26 @@ class Client:
     @asynccontextmanager
     async def websocket(self, path: str, **query: str) -> AsyncGenerator[ClientConnection]:
         """Open a websocket; what breaks it, at any time, is Away."""
-        uri = f"ws://incus{path}?{urlencode({**self._project, **query})}"
+        connection = await self._connected(f"{path}?{urlencode({**self._project, **query})}")
         try:
-            async with unix_connect(
-                str(self._socket), uri, open_timeout=CONNECT_S, ping_timeout=CONNECT_S, compression=None
-            ) as connection:
-                try:
-                    yield connection
-                finally:
-                    connection.transport.abort()  # nothing is owed to the other side: no closing handshake
+            yield connection
         except (OSError, WebSocketException) as error:  # TimeoutError is an OSError
             raise Away(f"{path}: {error!r}") from error
+        finally:
+            connection.transport.abort()  # nothing is owed to the other side: no closing handshake
+            await connection.wait_closed()
+
+    async def _connected(self, path: str) -> ClientConnection:
+        """Open a websocket at the first member that takes it."""
+        failure: Exception | None = None
+        how: dict[str, Any] = {"open_timeout": CONNECT_S, "ping_timeout": CONNECT_S, "compression": None}
+        for member in list(self._members):
+            uri = member.replace("http", "ws", 1) + path
+            try:
+                if self._socket:
+                    return await unix_connect(str(self._socket), uri, **how)
+                return await connect(uri, ssl=self._tls, proxy=None, **how)
+            except (OSError, WebSocketException) as error:
+                failure = error
+            self._ask_last(member)
+        raise Away(f"{path.partition('?')[0]}: {failure!r}") from failure

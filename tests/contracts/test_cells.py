@@ -1,0 +1,107 @@
+"""What customers see of cells: a silent one's servers are unreachable, and creates go where somebody answers."""
+
+import pytest
+from sqlalchemy import insert
+
+from factories import World
+from openvps.compute.locations import queries as locations
+from openvps.compute.servers import queries
+from openvps.compute.systems import queries as systems
+from openvps.core.clock import now
+from openvps.schema import address, address_pool
+
+pytestmark = pytest.mark.anyio
+
+NEW = {"name": "web-1", "plan_id": 3, "os_id": 3, "location": "us-west"}
+
+
+async def a_second_cell(world: World, *, room_memory_mib: int = 4096) -> int:
+    """Return a remote cell of the same location, with an image and an address, that answers."""
+    async with world.database.begin() as conn:
+        cell_id = await locations.put_cell(
+            conn,
+            location_id=1,
+            name="there",
+            members=["https://192.0.2.1:8443"],
+            certificate="pem",
+            project="tests",
+            pool="tests",
+            nic_prefix="vps",
+            nameservers=[],
+            room_vcpus=8,
+            room_memory_mib=room_memory_mib,
+            room_storage_gb=100,
+            largest_vcpus=8,
+        )
+        await locations.seen(conn, cell_id)
+        await systems.add_image(conn, cell_id=cell_id, system_id=3, fingerprint="e" * 64)
+        pool = insert(address_pool).values(cell_id=cell_id, network="198.51.100.0/24").returning(address_pool.c.id)
+        pool_id = (await conn.execute(pool)).scalar_one()
+        await conn.execute(insert(address).values(ip="198.51.100.7", pool_id=pool_id, family=4))
+    return cell_id
+
+
+async def away(world: World, cell_id: int) -> None:
+    async with world.database.begin() as conn:
+        await locations.away(conn, cell_id, "no answer within 4 s")
+
+
+async def cell_of(world: World, server: int) -> int:
+    return (await world.sql("SELECT cell_id FROM server WHERE id = :id", id=server))[0][0]
+
+
+async def test_servers_of_a_silent_cell_are_unreachable_with_their_last_state(world: World) -> None:
+    customer = await world.a_client()
+    number = await world.a_server(customer)
+    assert (await customer("GET", f"/servers/{number}/")).json()["unreachable"] is False
+    await away(world, 1)
+    shown = (await customer("GET", f"/servers/{number}/")).json()
+    assert (shown["unreachable"], shown["status"]) == (True, "active")
+    assert (await customer("GET", "/servers/")).json()["results"][0]["unreachable"] is True
+    async with world.database.begin() as conn:
+        await locations.seen(conn, 1)
+    assert (await customer("GET", f"/servers/{number}/")).json()["unreachable"] is False
+
+
+async def test_a_cell_that_nobody_asked_for_two_minutes_is_silent_too(world: World) -> None:
+    customer = await world.a_client()
+    number = await world.a_server(customer)
+    await world.sql("UPDATE cell SET seen_at = now() - interval '121 seconds'")
+    assert (await customer("GET", f"/servers/{number}/")).json()["unreachable"] is True
+
+
+async def test_a_create_goes_to_a_cell_that_answers_though_the_other_has_more_room(world: World) -> None:
+    second = await a_second_cell(world)
+    customer = await world.a_client()
+    assert await cell_of(world, await world.a_server(customer)) == 1
+    await away(world, 1)
+    assert await cell_of(world, await world.a_server(customer)) == second
+
+
+async def test_a_create_waits_for_a_cell_that_is_away_for_a_moment(world: World) -> None:
+    await away(world, 1)
+    customer = await world.a_client()
+    assert (await customer("POST", "/servers/", NEW)).status_code == 201
+
+
+async def test_a_create_is_503_where_no_cell_was_seen_for_two_minutes(world: World) -> None:
+    await a_second_cell(world)
+    await world.sql("UPDATE cell SET away_at = now(), seen_at = now() - interval '3 minutes'")
+    customer = await world.a_client()
+    answer = await customer("POST", "/servers/", NEW)
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_servers_of_a_cell_that_is_away_are_not_swept_until_their_deadline(world: World) -> None:
+    second = await a_second_cell(world, room_memory_mib=1 << 20)
+    customer = await world.a_client()
+    there = await world.a_server(customer, status="provisioning")
+    assert await cell_of(world, there) == second
+    await away(world, second)
+    here = await world.a_server(customer, status="provisioning")
+    async with world.database.begin() as conn:
+        assert await queries.due(conn, now()) == [here]
+    await world.sql("UPDATE server SET deadline_at = now() WHERE id = :id", id=there)
+    async with world.database.begin() as conn:
+        assert set(await queries.due(conn, now())) == {here, there}
