@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 
 def config(conninfo: str) -> Config:
@@ -22,3 +24,17 @@ def upgrade(conninfo: str, revision: str = "head") -> None:
 def downgrade(conninfo: str, revision: str) -> None:
     """Take the database back to `revision`."""
     command.downgrade(config(conninfo), revision)
+
+
+def current(conninfo: str) -> str | None:
+    """Return the revision that the database stands at, None for one that is empty."""
+    with psycopg.connect(conninfo) as conn:
+        if conn.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return None
+        row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
+        return row[0] if row else None
+
+
+def head() -> str | None:
+    """Return the newest revision."""
+    return ScriptDirectory.from_config(config("")).get_current_head()

@@ -6,6 +6,7 @@ A command answers in less than half a second because nothing heavy is imported t
 import os
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
@@ -40,6 +41,31 @@ Permissions = Annotated[
     Parameter(negative="", help="servers:read, ssh_keys:* and so on, repeated; none: all of the account's"),
 ]
 Days = Annotated[int | None, Parameter(help="days until it ends; not given: it doesn't")]
+Cell = Annotated[str, Parameter(help="the cell's name, as `openvps cell list` shows it")]
+CellName = Annotated[str, Parameter(help="a name for the cell")]
+Members = Annotated[
+    str, Parameter(help="https://HOST[:8443] of its daemon, or of several members of a cluster, separated by commas")
+]
+TrustToken = Annotated[
+    str, Parameter(help="what `incus config trust add NAME` or `openvps host prepare` printed there")
+]
+NewTrustToken = Annotated[str | None, Parameter(help="a new one, where the cell shows another certificate now")]
+LocationCode = Annotated[str, Parameter(help="code of its location")]
+LocationName = Annotated[str | None, Parameter(help="of a location that isn't there yet: its name")]
+CountryName = Annotated[str | None, Parameter(help="its country")]
+CountryCode = Annotated[str | None, Parameter(help="its country, ISO 3166-1")]
+Networks = Annotated[str, Parameter(help="the blocks for its servers, IPv4 and perhaps IPv6, separated by commas")]
+Resolvers = Annotated[str, Parameter(help="addresses of the resolvers for its servers, separated by commas")]
+Project = Annotated[str | None, Parameter(help="the Incus project; not given: OPENVPS_PROJECT")]
+Pool = Annotated[str | None, Parameter(help="the storage pool; not given: named as the project")]
+NicPrefix = Annotated[
+    str | None, Parameter(help="what its servers' interfaces are named; not given: OPENVPS_NIC_PREFIX")
+]
+NicParent = Annotated[
+    str | None, Parameter(help="routed mode: the uplink on which its hosts answer for the addresses")
+]
+Address = Annotated[str, Parameter(help="HOST[:8443] at which the worker's machine reaches this one")]
+DumpFile = Annotated[Path, Parameter(help="one of DATA_DIR/dumps, newest last by name")]
 Yes = Annotated[bool, Parameter(negative="", help="don't ask before removing")]
 
 app = App(
@@ -54,6 +80,14 @@ account = App(name="account", help="Make, list, change, disable and delete custo
 app.command(account)
 token = App(name="token", help="Make, list and revoke API tokens of any account.")
 app.command(token)
+
+cell = App(name="cell", help="Add, list, change and remove cells on other machines.")
+app.command(cell)
+
+host = App(name="host", help="Prepare a host of another cell, whose worker runs elsewhere.")
+app.command(host)
+database = App(name="database", help="Put the database back to what it was before an upgrade.")
+app.command(database)
 
 
 @app.command
@@ -248,6 +282,98 @@ def revoke_token(token: Token) -> int:
     from openvps.ops import tokens
 
     return tokens.revoke(token)
+
+
+@cell.command(name="add")
+def add_cell(
+    members: Members,
+    *,
+    trust_token: TrustToken,
+    name: CellName,
+    location: LocationCode,
+    network: Networks,
+    nameservers: Resolvers = "",
+    project: Project = None,
+    pool: Pool = None,
+    nic_prefix: NicPrefix = None,
+    nic_parent: NicParent = None,
+    location_name: LocationName = None,
+    country: CountryName = None,
+    country_code: CountryCode = None,
+) -> int:
+    """Trust a daemon or cluster on other machines, and have servers made there too; as root."""
+    from openvps.ops import cells
+
+    wanted = cells.Wanted(
+        members=members,
+        trust_token=trust_token,
+        networks=network,
+        nameservers=nameservers,
+        project=project,
+        pool=pool,
+        nic_prefix=nic_prefix,
+        nic_parent=nic_parent,
+    )
+    return cells.add(name, wanted, cells.Place(location, location_name, country, country_code))
+
+
+@cell.command(name="list")
+def list_cells(*, output: Output = "text") -> int:
+    """List all cells."""
+    from openvps.ops import cells
+
+    return cells.list_(output)
+
+
+@cell.command(name="show")
+def show_cell(cell: Cell, *, output: Output = "text") -> int:
+    """Show a cell: how it is reached, its room, and since when it doesn't answer."""
+    from openvps.ops import cells
+
+    return cells.show(cell, output)
+
+
+@cell.command(name="edit")
+def edit_cell(
+    cell: Cell,
+    *,
+    members: Members = "",
+    trust_token: NewTrustToken = None,
+    nameservers: Resolvers = "",
+    pool: Pool = None,
+) -> int:
+    """Change how a cell is reached, and look at its room and images again; what isn't named stays."""
+    from openvps.ops import cells
+
+    wanted = cells.Wanted(members=members, trust_token=trust_token, nameservers=nameservers, pool=pool)
+    return cells.edit(cell, wanted)
+
+
+@cell.command(name="remove")
+def remove_cell(cell: Cell) -> int:
+    """Forget a cell that has no servers; what is on its hosts stays."""
+    from openvps.ops import cells
+
+    return cells.remove(cell)
+
+
+@host.command
+def prepare(address: Address, *, name: CellName) -> int:
+    """Make this machine ready for servers, as `up` does, and print the command that adds it as a cell; as root.
+
+    The settings are those of `up`: network mode, pools, storage. Nothing stays running but the engine.
+    """
+    from openvps.ops import host
+
+    return host.main(address, name)
+
+
+@database.command
+def restore(file: DumpFile) -> int:
+    """Replace the database by a dump that `openvps up` made before it changed the tables; nothing else may run."""
+    from openvps.ops import dump
+
+    return dump.restore(file)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -16,13 +16,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
+from openvps.cells import open_cell
 from openvps.compute.locations import queries as locations
 from openvps.compute.systems import queries as systems
 from openvps.core import settings
 from openvps.core.db import Database
 from openvps.core.settings import Settings
-from openvps.engine.incus import open_engine
-from openvps.engine.protocol import EngineError
+from openvps.engine.protocol import Away, EngineError
 from openvps.ops.catalog import SYSTEMS
 from openvps.ops.image.build import CannotBuild, build_image
 from openvps.ops.image.sources import NoSource
@@ -143,9 +143,16 @@ async def _offer(config: Settings, file: Path, system_id: int) -> str:
         async with database.begin() as conn:
             cells = await locations.cells(conn)
         for cell in cells:
-            engine = open_engine(Path(cell.socket), cell.project, cell.pool)
+            engine = open_cell(config, cell)
             try:
                 fingerprint = await engine.add_image(file)
+            except Away as error:
+                if cell.socket is not None:
+                    raise
+                _say(
+                    f"{cell.name} is away, so it didn't get the image; later: openvps cell edit {cell.name} ({error})"
+                )
+                continue
             finally:
                 await engine.close()
             async with database.begin() as conn:

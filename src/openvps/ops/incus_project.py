@@ -6,19 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from openvps.core.settings import Settings
+from openvps.engine.incus import MADE, PROJECT
 from openvps.ops.incus_rest import Incus, IncusFailed
 from openvps.ops.machine import NotReady
 from openvps.ops.run import run
 
 GB = 10**9
 LEAST_GB = 5
-MADE = "user.openvps"  # on what we made ourselves, and so may remove
-FEATURES = {
-    "features.images": "true",
-    "features.profiles": "true",
-    "features.storage.volumes": "true",
-    "features.networks": "false",
-}
 SHUTDOWN_S = 30
 
 
@@ -26,7 +20,7 @@ def ensure(socket: Path, settings: Settings) -> str:
     """Make the project and the storage pool where they are missing; returns the pool's name. Raises NotReady."""
     with Incus(socket) as incus:
         if incus.find(f"/1.0/projects/{settings.project}") is None:
-            project = {"name": settings.project, "description": "OpenVPS", "config": {**FEATURES, MADE: "made"}}
+            project = {"name": settings.project, "description": "OpenVPS", "config": PROJECT}
             incus.do("POST", "/1.0/projects", project)
         return _pool(incus, settings, socket.parent)
 

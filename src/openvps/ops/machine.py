@@ -60,6 +60,7 @@ def ensure_folders(settings: Settings) -> None:
         (data / "log", "root", "root", 0o750),
         (data / "images", "root", "root", 0o755),
         (data / "tls", "root", API_USER, 0o750),
+        (data / "cells", "root", WORKER_USER, 0o750),
         (data / "postgres", DATABASE_USER, GROUP, 0o750),
         (settings.postgres_socket_dir, DATABASE_USER, GROUP, 0o750),
     ):

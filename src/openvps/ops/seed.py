@@ -23,6 +23,7 @@ from openvps.core.settings import Settings
 from openvps.engine.protocol import Capacity
 from openvps.ledger import queries as ledger
 from openvps.ops import catalog
+from openvps.ops.cell_rows import room
 
 OPERATOR_EMAIL = "operator@localhost"
 
@@ -68,7 +69,6 @@ async def seed(database: Database, settings: Settings, cell: CellSeed, public_ke
 
 async def put_cell(conn: Connection, settings: Settings, cell: CellSeed, location_id: int) -> int:
     """Write a cell with its room and its address pools; returns its id."""
-    capacity = cell.capacity
     cell_id = await locations.put_cell(
         conn,
         location_id=location_id,
@@ -80,10 +80,7 @@ async def put_cell(conn: Connection, settings: Settings, cell: CellSeed, locatio
         nic_parent=settings.network_parent if settings.network_mode == "routed" else None,
         nameservers=cell.nameservers,
         offers_vm=cell.offers_vm,
-        room_vcpus=int(capacity.cpus * settings.cpu_overcommit),
-        room_memory_mib=max(0, int((capacity.memory_mib - settings.reserve_memory_mib) * settings.memory_overcommit)),
-        room_storage_gb=max(0, int((capacity.disk_gb - settings.reserve_disk_gb) * settings.disk_overcommit)),
-        largest_vcpus=capacity.largest_host_cpus,
+        **room(settings, cell.capacity),
     )
     await _addresses(conn, settings, cell_id)
     await locations.seen(conn, cell_id)
@@ -104,10 +101,10 @@ async def _addresses(conn: Connection, settings: Settings, cell_id: int) -> None
     if settings.ipv6_pool is not None:
         await addresses.put_pool(conn, cell_id=cell_id, network=settings.ipv6_pool)
     elif settings.network_mode == "nat" and not await addresses.has_v6_pool(conn, cell_id):
-        await addresses.put_pool(conn, cell_id=cell_id, network=_private_v6())
+        await addresses.put_pool(conn, cell_id=cell_id, network=private_v6())
 
 
-def _private_v6() -> IPv6Network:
+def private_v6() -> IPv6Network:
     """Return a random private /64 (RFC 4193, 3.2.2: fd, 40 random bits, a subnet)."""
     return IPv6Network(((0xFD << 120) | (secrets.randbits(40) << 80), 64))
 

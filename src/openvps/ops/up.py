@@ -19,16 +19,15 @@ from openvps.core.settings import Settings
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import EngineError
 from openvps.ops import (
-    boot,
     btrfs_quota,
+    dump,
     hostnet,
     images,
-    incus_daemon,
-    incus_project,
     lock,
     machine,
     operator_keys,
     postgres,
+    prepare,
     restart,
 )
 from openvps.ops.image.build import CannotBuild
@@ -82,35 +81,22 @@ def environment(config: Settings, **changed: str) -> dict[str, str]:
 
 def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
     """Do every step; returns what to tell the operator."""
-    with steps.step("machine") as notes:
-        machine.ensure_users()
-        machine.ensure_folders(config)
-        notes += [f"not raised: {limit}" for limit in machine.ensure_kernel_limits()]
-        if machine.ensure_subids():
-            notes.append("gave root subordinate ids in /etc/subuid and /etc/subgid")
+    prepare.kernel(config, steps)
     with steps.step("database") as notes:
         if config.database_url is None:
             supervisor.add(postgres.start(config))
             notes.append(f"embedded PostgreSQL {postgres.MAJOR}")
+        if file := dump.before_migrating(config):
+            notes.append(f"dumped to {file} before its tables changed")
         migrations.upgrade(config.conninfo("owner"))
         if config.database_url is None:
             postgres.grant(config)
-    with steps.step("network") as notes:  # before the engine, who starts servers when it starts
-        try:
-            hostnet.apply(config, config.project)
-        except OSError as error:
-            raise NotReady(f"the network can't be set up: {error}") from error
-        notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
-        if incus_daemon.systemds(config) and boot.ensure(config, config.project):
-            notes.append(f"{boot.unit_name(config)} loads the firewall at boot, before Incus")
+    prepare.network(config, steps)
     with steps.step("engine") as notes:
-        notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
-        daemon = incus_daemon.ensure(config)
-        pool = incus_project.ensure(daemon.socket, config)
+        daemon, pool = prepare.engine(config, notes)
         mount = daemon.socket.parent / "storage-pools" / pool
         if mount.exists():
             btrfs_quota.keep_counted(mount, steps.say)
-        notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
         restart.start_again(daemon.socket, config)
     with steps.step("rows"):
         seeded = remembered(config, asyncio.run(_seed(config, daemon.socket, pool)))

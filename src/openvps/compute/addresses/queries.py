@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection
-from openvps.schema import address, address_pool
+from openvps.schema import address, address_pool, cell
 
 V4, V6 = 4, 6
 
@@ -28,6 +28,14 @@ async def put_pool(conn: Connection, *, cell_id: int, network: IPv4Network | IPv
             .returning(address_pool.c.id)
         )
     ).scalar_one()
+
+
+async def pools(conn: Connection) -> list[tuple[str, IPv4Network | IPv6Network]]:
+    """Return every pool's network, with the name of its cell."""
+    rows = await conn.execute(
+        select(cell.c.name, address_pool.c.network).join(cell, cell.c.id == address_pool.c.cell_id)
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 async def has_v6_pool(conn: Connection, cell_id: int) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection, Record
-from openvps.schema import cell, location
+from openvps.schema import address_pool, cell, location, server
 
 SEEN_WITHIN = timedelta(minutes=2)  # a cell that answered since then is only away for a moment
 
@@ -81,6 +81,20 @@ async def put_cell(conn: Connection, **values: Any) -> int:
             .returning(cell.c.id)
         )
     ).scalar_one()
+
+
+async def cells_shown(conn: Connection) -> list[Record]:
+    """Return every cell with its location's code, its networks and how many servers it has."""
+    networks = select(func.array_agg(address_pool.c.network)).where(address_pool.c.cell_id == cell.c.id)
+    servers = select(func.count()).select_from(server).where(server.c.cell_id == cell.c.id)
+    columns = (
+        cell,
+        location.c.code.label("location"),
+        func.coalesce(networks.scalar_subquery(), []).label("networks"),
+        servers.scalar_subquery().label("servers"),
+    )
+    query = select(*columns).join(location, location.c.id == cell.c.location_id).order_by(cell.c.id)
+    return list(await conn.execute(query))
 
 
 async def cell_named(conn: Connection, name: str) -> Record | None:

@@ -16,7 +16,7 @@ from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
 from openvps.compute.servers import promise, queries
 from openvps.compute.servers.gate import Gate
-from openvps.compute.servers.readiness import greets
+from openvps.compute.servers.readiness import LISTENS, REMOTE_S, greets
 from openvps.compute.servers.states import SETTLED, level, transition
 from openvps.core import log
 from openvps.core.clock import now
@@ -198,7 +198,7 @@ async def ensure_ready(at: Sight) -> None:
     """
     if at.row.ready_at is not None:
         return
-    if not await greets(at.addresses[0]):
+    if not await _sshd_answers(at):
         raise Wait(BUSY_S)
     try:
         there = (await at.engine.read_file(at.name, AUTHORIZED_KEYS)).decode(errors="replace")
@@ -206,6 +206,17 @@ async def ensure_ready(at: Sight) -> None:
         there = ""
     if not all(key in there for key in at.row.authorized_keys):
         raise Wait(BUSY_S)
+
+
+async def _sshd_answers(at: Sight) -> bool:
+    """Whether sshd greets at the server's address; where no way leads there, whether it listens.
+
+    Private addresses behind another host can't be reached from here, and needn't be: that the cell's own network
+    carries the login is what `openvps host prepare` is for.
+    """
+    if at.cell.socket is not None:
+        return await greets(at.addresses[0])
+    return await greets(at.addresses[0], patience_s=REMOTE_S) or await at.engine.run(at.name, LISTENS) == 0
 
 
 async def ensure_password(at: Sight) -> None:

@@ -85,21 +85,28 @@ def pinned(certificate: str, own_certificate: Path, own_key: Path) -> ssl.SSLCon
 
 async def introduce(member: str, tls: ssl.SSLContext, token: TrustToken, name: str) -> None:
     """Have the cell trust our certificate; where it does already, the token isn't used. Raises EngineError."""
-    timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
-    async with httpx2.AsyncClient(verify=tls, base_url=member, timeout=timeout, trust_env=False) as http:
+    async with _asking(member, tls) as http:
         if (await _ask(http, "GET", "/1.0"))["auth"] == "trusted":
             return
         body = {"type": "client", "name": name, "trust_token": token.text}
-        await _ask(http, "POST", "/1.0/certificates", body)
+        try:
+            await _ask(http, "POST", "/1.0/certificates", body)
+        except EngineError as error:
+            if "already trusted" not in str(error):  # since we asked
+                raise
 
 
 async def members_of(member: str, tls: ssl.SSLContext) -> list[str]:
     """Return the addresses of all members of the cluster that this is one of; of a lone host, none."""
-    timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
-    async with httpx2.AsyncClient(verify=tls, base_url=member, timeout=timeout, trust_env=False) as http:
+    async with _asking(member, tls) as http:
         if not (await _ask(http, "GET", "/1.0"))["environment"]["server_clustered"]:
             return []
         return [member_url(one["url"]) for one in await _ask(http, "GET", "/1.0/cluster/members?recursion=1")]
+
+
+def _asking(member: str, tls: ssl.SSLContext) -> httpx2.AsyncClient:
+    timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
+    return httpx2.AsyncClient(verify=tls, base_url=member, timeout=timeout, trust_env=False)
 
 
 async def _ask(http: httpx2.AsyncClient, method: str, path: str, body: Any = None) -> Any:

@@ -15,13 +15,13 @@ from rich.table import Table
 
 from openvps.core import settings
 from openvps.core.settings import Settings
-from openvps.ops.doctor import bandwidth, engine, host, network, vms
+from openvps.ops.doctor import bandwidth, cells, engine, host, network, vms
 from openvps.ops.doctor.finding import Finding
 
 Check = Callable[[Settings], Finding]
 
 CHECKS: tuple[Check, ...] = (
-    *(engine.daemon, engine.lxcfs, engine.storage, vms.virtual_machines),
+    *(engine.daemon, engine.lxcfs, engine.storage, vms.virtual_machines, cells.remote_cells),
     *(network.mode, network.forwarding, network.firewall, network.resolvers, network.port, bandwidth.limits),
     *(host.disk, host.memory, host.subordinate_ids, host.kernel_limits, host.processes, host.cgroups, host.clock),
 )

@@ -1,0 +1,41 @@
+"""What a machine needs before it can carry servers, whoever directs it: kernel, network, engine, pool.
+
+`openvps up` does it on its own machine, `openvps host prepare` on the hosts of another cell.
+"""
+
+from openvps.core.settings import Settings
+from openvps.ops import boot, hostnet, incus_daemon, incus_project, machine
+from openvps.ops.incus_daemon import Daemon
+from openvps.ops.machine import NotReady
+from openvps.ops.steps import Steps
+
+
+def kernel(config: Settings, steps: Steps) -> None:
+    """Make users and folders, raise the kernel's limits, give root subordinate ids."""
+    with steps.step("machine") as notes:
+        machine.ensure_users()
+        machine.ensure_folders(config)
+        notes += [f"not raised: {limit}" for limit in machine.ensure_kernel_limits()]
+        if machine.ensure_subids():
+            notes.append("gave root subordinate ids in /etc/subuid and /etc/subgid")
+
+
+def network(config: Settings, steps: Steps) -> None:
+    """Make the machine the servers' router; before the engine, who starts servers when it starts."""
+    with steps.step("network") as notes:
+        try:
+            hostnet.apply(config, config.project)
+        except OSError as error:
+            raise NotReady(f"the network can't be set up: {error}") from error
+        notes.append(f"{config.network_mode}, servers get {config.ipv4_pool}")
+        if incus_daemon.systemds(config) and boot.ensure(config, config.project):
+            notes.append(f"{boot.unit_name(config)} loads the firewall at boot, before Incus")
+
+
+def engine(config: Settings, notes: list[str]) -> tuple[Daemon, str]:
+    """Have a daemon, and in it our project and a pool; returns it and the pool's name."""
+    notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
+    daemon = incus_daemon.ensure(config)
+    pool = incus_project.ensure(daemon.socket, config)
+    notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
+    return daemon, pool
