@@ -28,7 +28,9 @@ AS_FAST = {  # of the many at most FACTOR times their time of the few
 WITHIN = {  # LIMIT_MS
     "name, matched by 1 in 7": "?name=B-3",
     "name, matched by none": "?name=nothing",
+    "name, matched by all": "?name=web-",
     "tag, of every second": "?tag=even",
+    "tag, of none": "?tag=nothing",
     "two tags": "?tag=even&tag=third",
     "page=2500": "?page=2500",
     "the last page": "?page=last",

@@ -1,11 +1,12 @@
 """Lists: `{"count", "next", "previous", "results"}`, by `page` and `page_size`."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlencode
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -77,6 +78,12 @@ def listing(request: Request, at: Page, count: int, results: Sequence[T]) -> Lis
         "previous": address(request, page=at.number - 1) if at.number > 1 else None,
         "results": list(results),
     }
+
+
+def written(body: Listing[str]) -> Response:
+    """Answer with a list whose results are JSON already."""
+    head = json.dumps({name: value for name, value in body.items() if name != "results"}, separators=(",", ":"))
+    return Response(f'{head[:-1]},"results":[{",".join(body["results"])}]}}', media_type="application/json")
 
 
 def address(request: Request, **changed: int | str) -> str:

@@ -13,7 +13,20 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Query, Request
-from sqlalchemy import ColumnElement, Select, bindparam, tuple_
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Select,
+    Subquery,
+    bindparam,
+    func,
+    select,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from openvps.core.db import Record
 from openvps.core.errors import InvalidFields, NotFound
@@ -119,6 +132,28 @@ def part(query: Rows, number: ColumnElement[int], orders: Mapping[str, Order], b
     here = tuple_(*keys)
     start = tuple_(*(bindparam(name, type_=key.type) for name, key in zip(names, keys, strict=True)))
     return cut.where(here < start if by.falling else here > start)
+
+
+def by_number(orders: Mapping[str, Order], by: Form) -> bool:
+    """Whether the ids alone make the order, so that `part_of_all` may cut."""
+    return orders[by.ordering.removeprefix("-")].column is None
+
+
+def part_of_all(query: Rows, number: ColumnElement[int], by: Form) -> tuple[Subquery, Subquery]:
+    """Count the rows of a query and cut the asked part out, looking at each row once; for lists by their ids.
+
+    Returns the count as `total`, and the part as `part` does. For a query whose rows have to be looked at anyway,
+    since no counter knows how many match.
+    """
+    before = number < bindparam("seek_id") if by.falling else number > bindparam("seek_id")
+    ids = func.array_agg(aggregate_order_by(number, number.desc() if by.falling else number.asc()))
+    columns = (func.count().label("total"), (ids.filter(before) if by.started else ids).label("ids"))
+    all_of_it = query.with_only_columns(*columns).cte("all_of_it")
+    first: Any = 1 if by.started else bindparam("seek_offset", type_=Integer) + 1
+    last = first + bindparam("seek_size", type_=Integer) - 1
+    cut = func.unnest(type_coerce(all_of_it.c.ids, ARRAY(BigInteger))[first:last])
+    part_ids = select(cut.label("id")).subquery()
+    return select(all_of_it.c.total).subquery(), select(part_ids.c.id, part_ids.c.id.label("sort_key")).subquery()
 
 
 def in_order(query: Rows, part_of: Any, by: Form) -> Rows:

@@ -25,7 +25,7 @@ from openvps.compute.servers.states import SETTLED, STATUSES
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields, NotFound
-from openvps.core.paging import Listing, Page, listing, page
+from openvps.core.paging import Listing, Page, listing, page, written
 from openvps.core.query import Parameter, asks
 from openvps.core.requests import Body, Reference, accepts, body_of, flag
 from openvps.core.seek import Seek, listed, seek
@@ -48,13 +48,13 @@ DRY_RUN = Parameter(
 PROVISIONING = "Server is being provisioned. This usually takes less than 10 seconds."
 
 
-@router.get("/servers/", openapi_extra=asks(STATUS, LOCATION, NAME, TAG))
+@router.get("/servers/", response_model=Listing[shape.Summary], openapi_extra=asks(STATUS, LOCATION, NAME, TAG))
 async def list_servers(
     request: Request,
     caller: Reader,
     conn: Conn,
     at: Annotated[Seek, Depends(seek(search.ORDERS, search.NEWEST_FIRST))],
-) -> Listing[shape.Summary]:
+) -> Response:
     """List all servers of your account, newest first."""
     query = request.query_params
     status = query.get("status")
@@ -62,7 +62,7 @@ async def list_servers(
         raise InvalidFields({"status": [f"One of {', '.join(sorted(STATUSES))}."]})
     by = search.Filters(status, query.get("location"), query.get("name"), query.getlist("tag"))
     count, rows = await search.page(conn, caller.account_id, by, at)
-    return listed(request, at, count, rows, shape.summary)
+    return written(listed(request, at, count, rows, lambda row: row.shown))
 
 
 @router.post(

@@ -16,13 +16,13 @@ from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
 from openvps.compute.servers import promise, queries
 from openvps.compute.servers.gate import Gate
-from openvps.compute.servers.readiness import LISTENS, REMOTE_S, greets
+from openvps.compute.servers.readiness import ready
 from openvps.compute.servers.states import SETTLED, level, transition
 from openvps.core import log
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
 from openvps.core.settings import Settings
-from openvps.engine.protocol import Away, Busy, Engine, EngineError, Machine, MachineSpec, Missing
+from openvps.engine.protocol import Away, Busy, Engine, EngineError, Machine, MachineSpec
 from openvps.ledger import queries as ledger
 from openvps.ledger import rates
 
@@ -31,7 +31,6 @@ logger = log.get(__name__)
 BUSY_S = 0.2  # between looks while the engine works
 AWAY_S = 5.0  # between looks while the engine doesn't answer, or refuses
 PASSWORD_S = 60.0  # a guest that answers neither yes nor no has had its time
-AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 MAX_LINUX_HOSTNAME = 64  # HOST_NAME_MAX
 
 
@@ -198,25 +197,8 @@ async def ensure_ready(at: Sight) -> None:
     """
     if at.row.ready_at is not None:
         return
-    if not await _sshd_answers(at):
+    if not await ready(at.engine, spec(at), near=at.cell.socket is not None):
         raise Wait(BUSY_S)
-    try:
-        there = (await at.engine.read_file(at.name, AUTHORIZED_KEYS)).decode(errors="replace")
-    except Missing:
-        there = ""
-    if not all(key in there for key in at.row.authorized_keys):
-        raise Wait(BUSY_S)
-
-
-async def _sshd_answers(at: Sight) -> bool:
-    """Whether sshd greets at the server's address; where no way leads there, whether it listens.
-
-    Private addresses behind another host can't be reached from here, and needn't be: that the cell's own network
-    carries the login is what `openvps host prepare` is for.
-    """
-    if at.cell.socket is not None:
-        return await greets(at.addresses[0])
-    return await greets(at.addresses[0], patience_s=REMOTE_S) or await at.engine.run(at.name, LISTENS) == 0
 
 
 async def ensure_password(at: Sight) -> None:

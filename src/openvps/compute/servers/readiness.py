@@ -1,4 +1,4 @@
-"""Whether a server's sshd answers: connect to its address and read the greeting (RFC 4253, 4.2).
+"""Whether a login will succeed: sshd greets at the server's address (RFC 4253, 4.2), and the keys are in the guest.
 
 The peer is a customer's server: at most a line is read, and nothing of it is believed but that it is there.
 """
@@ -6,6 +6,9 @@ The peer is a customer's server: at most a line is read, and nothing of it is be
 import asyncio
 import contextlib
 
+from openvps.engine.protocol import Engine, EngineError, MachineSpec, Missing
+
+AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 SSH_PORT = 22
 POLL_S = 0.02
 PATIENCE_S = 4.0  # one look's share; a look must stay below 5 s
@@ -13,6 +16,41 @@ REMOTE_S = 1.0  # a remote cell's: either it is reached at once, or not from her
 
 # Run in the server: whether anything listens on port 22 (hex 16), by the kernel's tables of sockets.
 LISTENS = ("grep", "-qsE", ":0016 0+:0000 0A", "/proc/net/tcp", "/proc/net/tcp6")
+
+
+async def ready(engine: Engine, machine: MachineSpec, *, near: bool) -> bool:
+    """Wait some seconds at most until a login on `machine` succeeds. Raises EngineError.
+
+    `near`: it runs on this host. The keys are looked for while it boots: afterwards that would be in the way of the
+    first login. Where a customer's cloud-init may change them until it is done, they are looked for again.
+    """
+    answering = asyncio.create_task(_sshd_answers(engine, machine, near=near))
+    placed = False
+    try:
+        with contextlib.suppress(EngineError):  # what goes wrong so early is seen again
+            placed = await _placed(engine, machine) and not machine.user_data
+        return await answering and (placed or await _placed(engine, machine))
+    finally:
+        answering.cancel()
+
+
+async def _sshd_answers(engine: Engine, machine: MachineSpec, *, near: bool) -> bool:
+    """Whether sshd greets at the server's address; where no way leads there, whether it listens.
+
+    Private addresses behind another host can't be reached from here, and needn't be: that the cell's own network
+    carries the login is what `openvps host prepare` is for.
+    """
+    if near:
+        return await greets(machine.addresses[0])
+    return await greets(machine.addresses[0], patience_s=REMOTE_S) or await engine.run(machine.name, LISTENS) == 0
+
+
+async def _placed(engine: Engine, machine: MachineSpec) -> bool:
+    try:
+        there = (await engine.read_file(machine.name, AUTHORIZED_KEYS)).decode(errors="replace")
+    except Missing:
+        return False
+    return all(key in there for key in machine.authorized_keys)
 
 
 async def greets(address: str, *, patience_s: float = PATIENCE_S) -> bool:
