@@ -54,7 +54,9 @@ def statuses() -> str:
 Settled: {settled}. On the way: {on_the_way}.
 
 Every way has a deadline, counted from the request; one that is passed ends as "when it failed" says, never in
-silence. Nothing sets `suspended` yet. What `active` promises: [decision 8](../decisions/0008-what-active-means.md).
+silence. `suspended` follows the account's standing
+([decision 24](../decisions/0024-standing.md)): it is no request, and ends by credit or the operator.
+What `active` promises: [decision 8](../decisions/0008-what-active-means.md).
 
 | action | allowed from | meanwhile | when done | when it failed | deadline |
 |---|---|---|---|---|---|

@@ -83,8 +83,10 @@ account = Table(
     _moment("disabled_at"),
     Column("disabled_reason", Text, nullable=False, server_default=""),
     # the standing: a level that billing and operators set, and that has the servers run or not
+    _moment("low_at"),  # since when credit has been low; told once
     _moment("empty_at"),  # since when there is no credit
     _moment("unpaid_at"),  # since when the servers are suspended for it
+    _moment("servers_end_at"),  # when they are deleted for it, as was announced; null: they aren't
     _moment("suspended_at"),  # since when an operator has them suspended, and why
     Column("suspended_reason", Text, nullable=False, server_default=""),
     _moment("deleted_at"),  # the row stays for its ledger entries, without the person's data
@@ -146,11 +148,19 @@ ledger_entry = Table(
     Column("kind", Text, nullable=False),
     Column("reference", Text, nullable=False),  # what makes it unique: repeating an entry is a no-op
     Column("server_id", BigInteger),  # of an hour's charge; no foreign key: the books outlive the server
+    Column("reason", Text, nullable=False, server_default=""),  # what a person said of it
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),  # a charge: its hour's begin
     _created_at(),
     UniqueConstraint("account_id", "kind", "reference"),
     Index("ix_ledger_entry_listed", "account_id", "id", postgresql_include=["amount_micro"]),
     Index("ix_ledger_entry_by_time", "account_id", "at"),
+)
+
+ledger_total = Table(  # the sum of an account's entries, which a trigger adds up: years of hours aren't read again
+    "ledger_total",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("account.id"), primary_key=True, autoincrement=False),
+    Column("amount_micro", BigInteger, nullable=False),
 )
 
 ledger_hold = Table(
@@ -163,6 +173,17 @@ ledger_hold = Table(
     _created_at(),
     CheckConstraint("amount_micro >= 0", name="not_negative"),
     Index(None, "account_id"),
+)
+
+notice = Table(  # what an account was told about its credit
+    "notice",
+    metadata,
+    _id(),
+    _ref("account_id", "account.id"),
+    Column("kind", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    _created_at(),
+    Index(None, "account_id", "id"),
 )
 
 meter = Table(  # a server as billing knows it, from the 201 on; kept when the server is gone

@@ -17,9 +17,11 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts import idempotency
 from openvps.billing.charge import charge
+from openvps.billing.standing import set_standing
 from openvps.cells import Cells
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
+from openvps.compute.servers.suspension import enforce
 from openvps.core import jobs, log, settings
 from openvps.core.db import Database
 from openvps.core.money import MICRO
@@ -31,7 +33,6 @@ logger = log.get(__name__)
 CONCURRENCY = 256  # coroutines that mostly wait; each cell's gate lets some through at once
 SWEEP_S = 5.0
 FORGET_S = 900.0
-CHARGE_S = 120.0
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
 POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
 
@@ -69,7 +70,7 @@ async def _work(app: App, context: Context, cells: Cells) -> None:
     watchers = [
         asyncio.create_task(_every(context, "sweep", SWEEP_S, lambda: _sweep(app, context))),
         asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context.database))),
-        asyncio.create_task(_every(context, "charge", CHARGE_S, lambda: _charge(context))),
+        asyncio.create_task(_every(context, "billing", context.settings.billing_interval_s, lambda: _bill(context))),
         asyncio.create_task(cells.keep()),
     ]
     worker = asyncio.create_task(
@@ -123,6 +124,7 @@ async def _sweep(app: App, context: Context) -> None:
     """Hand back the jobs of workers that died, then defer what is due."""
     for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
         await app.job_manager.retry_job(job)
+    await enforce(context.database)
     await watch.sweep(context)
 
 
@@ -132,10 +134,11 @@ async def _forget(database: Database) -> None:
         await idempotency.forget_old(conn)
 
 
-async def _charge(context: Context) -> None:
-    """Charge the hours that servers have begun."""
+async def _bill(context: Context) -> None:
+    """Charge the hours that servers have begun, and set what follows for their accounts."""
     if charged := await charge(context.database, max_debt_micro=context.settings.max_debt * MICRO):
         logger.info("charged", hours=charged)
+    await set_standing(context.database, context.settings)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,9 @@ CASES = {
     "disable_account": Case(an_account, {"reason": "unpaid"}),
     "enable_account": Case(an_account),
     "invite_account": Case(an_account),
+    "credit_account": Case(an_account, {"amount": "25.00"}),
+    "suspend_account": Case(an_account, {"reason": "abuse"}),
+    "unsuspend_account": Case(an_account),
 }
 
 PUBLIC = {

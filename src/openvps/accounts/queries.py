@@ -155,6 +155,8 @@ async def lock_account(conn: Connection, account_id: int) -> Record:
             select(
                 account.c.id,
                 account.c.disabled_at,
+                account.c.suspended_at,
+                account.c.suspended_reason,
                 account.c.max_servers,
                 account.c.max_vcpus,
                 account.c.creates_an_hour,

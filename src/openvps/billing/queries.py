@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, exists, func, or_, select, text
 
 from openvps.billing.hours import Charge, Metered, Period
-from openvps.core.db import Connection
-from openvps.schema import account, ledger_entry, ledger_hold, meter, rate_period
+from openvps.core.db import Connection, Record
+from openvps.schema import account, ledger_entry, ledger_hold, ledger_total, meter, rate_period
 
 CHARGE = "hour"  # the entries' kind
 A_MONTH = timedelta(days=32)  # longer than any: earlier prices don't matter to a month's hours
@@ -55,11 +55,8 @@ async def due(conn: Connection, accounts: Sequence[int], at: datetime) -> dict[i
 
 async def balances(conn: Connection, accounts: Sequence[int]) -> dict[int, int]:
     """Return the sums of the accounts' entries; an account without any is left out."""
-    total = func.sum(ledger_entry.c.amount_micro)
     rows = await conn.execute(
-        select(ledger_entry.c.account_id, total)
-        .where(ledger_entry.c.account_id.in_(accounts))
-        .group_by(ledger_entry.c.account_id)
+        select(ledger_total.c.account_id, ledger_total.c.amount_micro).where(ledger_total.c.account_id.in_(accounts))
     )
     return {row[0]: int(row[1]) for row in rows}
 
@@ -120,3 +117,64 @@ async def append(conn: Connection, charges: Sequence[tuple[int, Charge]]) -> Non
         delete(ledger_hold).where(ledger_hold.c.reference.in_(references), ledger_hold.c.amount_micro == 0)
     )
     await conn.execute(_CHARGED, {name: told[name] for name in ("servers", "at")})
+
+
+# standing
+
+_TOTAL = "coalesce((SELECT amount_micro FROM ledger_total WHERE account_id = account.id), 0)"
+_METERED = "EXISTS (SELECT FROM meter WHERE meter.account_id = account.id AND due_at IS NOT NULL)"
+_RESTORED = text(
+    "WITH found AS (SELECT id, unpaid_at FROM account"
+    f" WHERE (empty_at IS NOT NULL OR unpaid_at IS NOT NULL) AND {_TOTAL} > 0 FOR UPDATE OF account)"
+    " UPDATE account SET empty_at = NULL, unpaid_at = NULL, servers_end_at = NULL FROM found"
+    " WHERE account.id = found.id RETURNING account.id, found.unpaid_at IS NOT NULL AS was_suspended"
+)
+_LOW = text(
+    "WITH need AS (SELECT meter.account_id, sum(price_monthly_micro) * :hours / 672 AS amount_micro"
+    " FROM meter JOIN rate_period USING (server_id) WHERE due_at IS NOT NULL AND ends_at IS NULL GROUP BY 1),"
+    f" judged AS (SELECT account.id, {_TOTAL} < need.amount_micro AS low FROM account"
+    " JOIN need ON account_id = account.id)"
+    " UPDATE account SET low_at = CASE WHEN low THEN CAST(:at AS timestamptz) END FROM judged"
+    " WHERE account.id = judged.id AND (low_at IS NOT NULL) <> low RETURNING account.id, low"
+)
+_EMPTY = text(
+    f"UPDATE account SET empty_at = :at WHERE empty_at IS NULL AND {_METERED} AND {_TOTAL} <= 0 RETURNING id"
+)
+_OUT = text(
+    "UPDATE account SET unpaid_at = :at WHERE empty_at <= :since AND unpaid_at IS NULL"
+    f" AND {_METERED} AND {_TOTAL} <= 0 RETURNING id"
+)
+_SENTENCE = text(
+    "UPDATE account SET servers_end_at = :end WHERE unpaid_at IS NOT NULL AND servers_end_at IS NULL RETURNING id"
+)
+_SPARE = text("UPDATE account SET servers_end_at = NULL WHERE servers_end_at IS NOT NULL RETURNING id")
+
+
+async def restored(conn: Connection) -> list[Record]:
+    """Take note of accounts that have credit again; `was_suspended`: whether that unsuspends them."""
+    return list(await conn.execute(_RESTORED))
+
+
+async def run_low(conn: Connection, hours: int, at: datetime) -> list[int]:
+    """Take note of whose credit lasts for `hours` of their servers and whose doesn't; returns who is new to that."""
+    return [row.id for row in await conn.execute(_LOW, {"hours": hours, "at": at}) if row.low]
+
+
+async def run_empty(conn: Connection, at: datetime) -> list[int]:
+    """Take note of accounts with servers whose credit is used up; returns them."""
+    return list((await conn.execute(_EMPTY, {"at": at})).scalars())
+
+
+async def run_out(conn: Connection, since: datetime, at: datetime) -> list[int]:
+    """Suspend accounts that have been without credit since `since`; returns them."""
+    return list((await conn.execute(_OUT, {"since": since, "at": at})).scalars())
+
+
+async def sentence(conn: Connection, end: datetime) -> list[int]:
+    """Set when the servers of suspended accounts are deleted, where that isn't set; returns the accounts."""
+    return list((await conn.execute(_SENTENCE, {"end": end})).scalars())
+
+
+async def spare(conn: Connection) -> list[int]:
+    """Have no account's servers deleted; returns those where they would have been."""
+    return list((await conn.execute(_SPARE)).scalars())

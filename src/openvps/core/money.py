@@ -13,6 +13,11 @@ def first_hours(monthly_micro: int, hours: int) -> int:
     return min(hours, HOURS_A_MONTH) * monthly_micro // HOURS_A_MONTH
 
 
+def missing(needed_micro: int, free_micro: int) -> float:
+    """Return what `free_micro` lacks of `needed_micro`, in whole currency units, the last cent rounded up."""
+    return -((free_micro - needed_micro) // 10_000) / 100
+
+
 def major(micro: int, digits: int = 2) -> float:
     """Return `micro` in whole currency units, for display only."""
     return round(micro / MICRO, digits)

@@ -123,6 +123,20 @@ class Settings(BaseSettings):
         ge=0,
         description="debt that charges may run up, in whole currency units; beyond it nothing is charged",
     )
+    billing_interval_s: int = Field(
+        default=60, ge=1, description="seconds between the turns that charge hours and set accounts' standing"
+    )
+    low_credit_hours: int = Field(
+        default=72, ge=0, description="an account is told when its credit lasts for fewer hours; 0: it isn't"
+    )
+    grace_hours: int = Field(
+        default=24, ge=0, description="hours between the end of an account's credit and its servers' suspension"
+    )
+    delete_after_days: int = Field(
+        default=0,
+        ge=0,
+        description="days after which servers suspended for lack of credit are deleted, as announced; 0: never",
+    )
     container_plans: Literal["operators", "everyone"] = Field(
         default="operators",
         description="who may create servers that share the host's kernel (read the security notes)",

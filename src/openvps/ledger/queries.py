@@ -1,4 +1,4 @@
-"""The SQL of the ledger: entries are only ever appended, and the balance is their sum.
+"""The SQL of the ledger: entries are only ever appended, and the balance is their sum, which a trigger keeps.
 
 A hold is credit set aside until it is released or charged. Whoever spends locks the account's row first, so that two
 creates at once can't spend the same credit.
@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection
-from openvps.schema import ledger_entry, ledger_hold
+from openvps.schema import ledger_entry, ledger_hold, ledger_total
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Balance:
 
 async def balance(conn: Connection, account_id: int) -> Balance:
     """Return the account's balance."""
-    total = select(func.coalesce(func.sum(ledger_entry.c.amount_micro), 0)).where(
-        ledger_entry.c.account_id == account_id
+    total = select(func.coalesce(func.sum(ledger_total.c.amount_micro), 0)).where(
+        ledger_total.c.account_id == account_id
     )
     held = select(func.coalesce(func.sum(ledger_hold.c.amount_micro), 0)).where(
         ledger_hold.c.account_id == account_id
@@ -38,13 +38,14 @@ async def balance(conn: Connection, account_id: int) -> Balance:
     return Balance(int(row[0]), int(row[1]))
 
 
-async def append(conn: Connection, *, account_id: int, amount_micro: int, kind: str, reference: str) -> None:
-    """Append one entry; the same kind and reference again is a no-op."""
-    await conn.execute(
-        pg_insert(ledger_entry)
-        .values(account_id=account_id, amount_micro=amount_micro, kind=kind, reference=reference)
-        .on_conflict_do_nothing()
+async def append(
+    conn: Connection, *, account_id: int, amount_micro: int, kind: str, reference: str, reason: str = ""
+) -> bool:
+    """Append one entry; the same kind and reference again is a no-op, and False."""
+    put = pg_insert(ledger_entry).values(
+        account_id=account_id, amount_micro=amount_micro, kind=kind, reference=reference, reason=reason
     )
+    return (await conn.execute(put.on_conflict_do_nothing())).rowcount == 1
 
 
 async def hold(conn: Connection, *, account_id: int, amount_micro: int, reference: str) -> None:

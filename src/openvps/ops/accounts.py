@@ -194,6 +194,34 @@ def enable(account: str, output: Output) -> int:
     return _change(account, "enable_account", manage.enable, output)
 
 
+def suspend(account: str, reason: str, output: Output) -> int:
+    """Have an account's servers turned off."""
+    return _change(
+        account, "suspend_account", lambda conn, number: manage.suspend(conn, number, reason), output, reason=reason
+    )
+
+
+def unsuspend(account: str, output: Output) -> int:
+    """End an operator's suspension."""
+    return _change(account, "unsuspend_account", manage.unsuspend, output)
+
+
+def credit(account: str, amount: str, *, adjustment: bool, reason: str, reference: str | None, output: Output) -> int:
+    """Add a payment or an adjustment, and print the balance; a reference that is there already changes nothing."""
+
+    async def work(conn: Connection) -> int:
+        values = checked(fields.NewCredit, amount=amount, adjustment=adjustment, reason=reason, reference=reference)
+        row = await manage.find(conn, (await found(conn, account)).id, lock=True)
+        if await manage.credit(conn, row.id, **values):
+            await audit.record_host(conn, "credit_account", f"account {row.id}", amount=amount, reason=reason)
+        else:
+            talk(f"account {row.id} has this reference already; nothing was changed")
+        all_ = shape.detail(row, await ledger.balance(conn, row.id), await queries.servers(conn, row.id))
+        return say(output, all_, [f"account {row.id}: {row.email}: balance {all_['balance']:.2f}"])
+
+    return run(work)
+
+
 def _change(
     account: str,
     operation: str,

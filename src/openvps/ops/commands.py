@@ -27,6 +27,13 @@ FirstName = Annotated[str, Parameter(help="the person's first name")]
 LastName = Annotated[str, Parameter(help="the person's last name")]
 CompanyName = Annotated[str, Parameter(help="the company's name")]
 Credit = Annotated[int, Parameter(help="credit to begin with, in whole currency units")]
+Amount = Annotated[
+    str, Parameter(allow_leading_hyphen=True, help="how much, in the currency, like 25 or 0.50; -3 only to adjust")
+]
+Adjustment = Annotated[bool, Parameter(negative="", help="it corrects the books, and is no payment")]
+PaymentReference = Annotated[
+    str | None, Parameter(help="what the payment is known by; the same again changes nothing")
+]
 Operator = Annotated[bool, Parameter(negative="", help="let it administer all accounts, and have container plans")]
 MaxServers = Annotated[int | None, Parameter(help="servers it may have; -1: the installation's setting")]
 MaxVcpus = Annotated[int | None, Parameter(help="vCPUs of its servers together; -1: the installation's setting")]
@@ -228,6 +235,38 @@ def enable_account(account: Account, *, output: Output = "text") -> int:
     from openvps.ops import accounts
 
     return accounts.enable(account, output)
+
+
+@account.command(name="credit")
+def credit_account(
+    account: Account,
+    amount: Amount,
+    *,
+    adjustment: Adjustment = False,
+    reason: Reason = "",
+    reference: PaymentReference = None,
+    output: Output = "text",
+) -> int:
+    """Add a payment to an account's credit, or with --adjustment and a reason correct it, also downwards."""
+    from openvps.ops import accounts
+
+    return accounts.credit(account, amount, adjustment=adjustment, reason=reason, reference=reference, output=output)
+
+
+@account.command(name="suspend")
+def suspend_account(account: Account, *, reason: Reason = "", output: Output = "text") -> int:
+    """Turn off an account's servers and keep them so, whatever its credit; the customer is told the reason."""
+    from openvps.ops import accounts
+
+    return accounts.suspend(account, reason, output)
+
+
+@account.command(name="unsuspend")
+def unsuspend_account(account: Account, *, output: Output = "text") -> int:
+    """End a suspension by an operator: the servers start as before, if there is credit."""
+    from openvps.ops import accounts
+
+    return accounts.unsuspend(account, output)
 
 
 @account.command

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from openvps.accounts import audit, passwords
 from openvps.accounts.admin import manage, queries
-from openvps.accounts.admin.fields import MAX_EMAIL, AccountChange, NewAccount, Reason
+from openvps.accounts.admin.fields import MAX_EMAIL, AccountChange, NewAccount, NewCredit, Reason
 from openvps.accounts.admin.shape import Account, AccountDetail, InvitedAccount, detail, invited, shown
 from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
@@ -120,6 +120,45 @@ async def enable_account(
     fields = body.check()
     row = await manage.enable(conn, (await manage.find(conn, reference_id)).id)
     await audit.record(conn, caller, "enable_account", f"account {row.id}", reason=fields.reason)
+    return shown(row)
+
+
+@router.post("/admin/accounts/{reference_id}/credit/", status_code=201, openapi_extra=accepts(NewCredit))
+async def credit_account(
+    reference_id: Reference,
+    caller: Writer,
+    conn: Conn,
+    body: Annotated[Body[NewCredit], Depends(body_of(NewCredit))],
+) -> AccountDetail:
+    """Add a payment to an account's credit, or an adjustment with a reason. For operators."""
+    fields = body.check()
+    row = await manage.find(conn, reference_id, lock=True)
+    if await manage.credit(conn, row.id, **fields.model_dump()):
+        await audit.record(
+            conn, caller, "credit_account", f"account {row.id}", amount=str(fields.amount), reason=fields.reason
+        )
+    return detail(row, await ledger.balance(conn, row.id), await queries.servers(conn, row.id))
+
+
+@router.post("/admin/accounts/{reference_id}/suspend/", openapi_extra=accepts(Reason))
+async def suspend_account(
+    reference_id: Reference, caller: Writer, conn: Conn, body: Annotated[Body[Reason], Depends(body_of(Reason))]
+) -> Account:
+    """Have an account's servers turned off and kept so, with a reason that its customer is told. For operators."""
+    fields = body.check()
+    row = await manage.suspend(conn, (await manage.find(conn, reference_id)).id, fields.reason)
+    await audit.record(conn, caller, "suspend_account", f"account {row.id}", reason=fields.reason)
+    return shown(row)
+
+
+@router.post("/admin/accounts/{reference_id}/unsuspend/", openapi_extra=accepts(Reason))
+async def unsuspend_account(
+    reference_id: Reference, caller: Writer, conn: Conn, body: Annotated[Body[Reason], Depends(body_of(Reason))]
+) -> Account:
+    """End an operator's suspension: the servers start as before, if there is credit. For operators."""
+    fields = body.check()
+    row = await manage.unsuspend(conn, (await manage.find(conn, reference_id)).id)
+    await audit.record(conn, caller, "unsuspend_account", f"account {row.id}", reason=fields.reason)
     return shown(row)
 
 

@@ -1,5 +1,6 @@
 """What operators send: the fields of accounts, with their rules."""
 
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -8,6 +9,7 @@ from openvps.accounts.passwords import NewPassword
 
 MAX_EMAIL = 254  # RFC 5321, 4.5.3.1.3
 MAX_COUNT = (1 << 31) - 1
+MAX_CREDIT = 1_000_000
 
 Email = Annotated[
     str,
@@ -79,6 +81,45 @@ class AccountChange(BaseModel):
     max_servers: MaxServers = None
     max_vcpus: MaxVcpus = None
     creates_an_hour: CreatesAnHour = None
+
+
+class NewCredit(BaseModel):
+    """What crediting an account takes."""
+
+    amount: Annotated[
+        Decimal,
+        Field(
+            ge=-MAX_CREDIT,
+            le=MAX_CREDIT,
+            decimal_places=6,
+            description="How much, in the installation's currency; less than 0 only for an adjustment.",
+            examples=["25.00"],
+        ),
+    ]
+    adjustment: Annotated[
+        bool, Field(strict=True, description="Whether it corrects the books, and is no payment.", examples=[False])
+    ] = False
+    reason: Annotated[
+        str,
+        Field(
+            strict=True,
+            max_length=500,
+            pattern=r"^[^\x00-\x1f\x7f]*$",
+            description="Why; it stands in the ledger for the customer to see. An adjustment needs one.",
+            examples=["bank transfer of May 3"],
+        ),
+    ] = ""
+    reference: Annotated[
+        str | None,
+        Field(
+            strict=True,
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^\x00-\x1f\x7f]+$",
+            description="What it is known by elsewhere, like a payment's number; the same again changes nothing.",
+            examples=["payment-4711"],
+        ),
+    ] = None
 
 
 class Reason(BaseModel):

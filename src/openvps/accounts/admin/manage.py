@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
@@ -77,6 +78,44 @@ async def disable(conn: Connection, account_id: int, reason: str) -> Record:
 async def enable(conn: Connection, account_id: int) -> Record:
     """Open an account again: its tokens work as before."""
     await queries.change(conn, account_id, disabled_at=None, disabled_reason="")
+    return await find(conn, account_id)
+
+
+async def credit(
+    conn: Connection, account_id: int, amount: Decimal, *, adjustment: bool, reason: str, reference: str | None
+) -> bool:
+    """Append a top-up, or an adjustment, which may take away; False: this `reference` is there already.
+
+    Raises InvalidFields.
+    """
+    wrong: dict[str, list[str]] = {}
+    if amount == 0 or (amount < 0 and not adjustment):
+        wrong["amount"] = ["More than 0; only an adjustment may be less."]
+    if adjustment and not reason:
+        wrong["reason"] = ["An adjustment needs a reason."]
+    if wrong:
+        raise InvalidFields(wrong)
+    return await ledger.append(
+        conn,
+        account_id=account_id,
+        amount_micro=int(amount * MICRO),
+        kind="adjustment" if adjustment else "credit",
+        reference=reference or str(uuid4()),
+        reason=reason,
+    )
+
+
+async def suspend(conn: Connection, account_id: int, reason: str) -> Record:
+    """Have an account's servers turned off and kept so, whatever its credit. Raises InvalidFields."""
+    if not reason:
+        raise InvalidFields({"reason": ["A suspension needs a reason: its customer is told."]})
+    await queries.change(conn, account_id, suspended_at=func.now(), suspended_reason=reason)
+    return await find(conn, account_id)
+
+
+async def unsuspend(conn: Connection, account_id: int) -> Record:
+    """End an operator's suspension; the servers start as before, unless there is no credit."""
+    await queries.change(conn, account_id, suspended_at=None, suspended_reason="")
     return await find(conn, account_id)
 
 

@@ -24,6 +24,11 @@ _SHOWN = (
     account.c.invite_expires_at,
     account.c.disabled_at,
     account.c.disabled_reason,
+    account.c.empty_at,
+    account.c.unpaid_at,
+    account.c.servers_end_at,
+    account.c.suspended_at,
+    account.c.suspended_reason,
     account.c.created_at,
 )
 _LIVE = account.c.deleted_at.is_(None)

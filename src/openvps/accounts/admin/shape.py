@@ -34,6 +34,17 @@ class Account(TypedDict):
     invite_expires_at: Annotated[Moment, Field(description="When the unused invite ends, UTC; null: there is none.")]
     disabled_at: Annotated[Moment, Field(description="When it was disabled, UTC; null: it isn't.")]
     disabled_reason: Annotated[str, Field(description="Why it was disabled.", examples=["unpaid since May"])]
+    empty_at: Annotated[Moment, Field(description="Since when it has no credit, UTC; null: it has.")]
+    unpaid_at: Annotated[
+        Moment, Field(description="Since when its servers are suspended for lack of credit, UTC; null: they aren't.")
+    ]
+    servers_end_at: Annotated[
+        Moment, Field(description="When its servers are deleted for lack of credit, UTC; null: they aren't.")
+    ]
+    suspended_at: Annotated[
+        Moment, Field(description="Since when an operator has its servers suspended, UTC; null: none has.")
+    ]
+    suspended_reason: Annotated[str, Field(description="Why; its customer is told.", examples=["abuse report 17"])]
     created_at: Annotated[str, Field(description="When it was made, UTC.", examples=["2026-11-23T22:00:00Z"])]
 
 
@@ -74,6 +85,11 @@ def shown(row: Record) -> Account:
         "invite_expires_at": iso(row.invite_expires_at) if row.invite_expires_at else None,
         "disabled_at": iso(row.disabled_at) if row.disabled_at else None,
         "disabled_reason": row.disabled_reason,
+        "empty_at": iso(row.empty_at) if row.empty_at else None,
+        "unpaid_at": iso(row.unpaid_at) if row.unpaid_at else None,
+        "servers_end_at": iso(row.servers_end_at) if row.servers_end_at else None,
+        "suspended_at": iso(row.suspended_at) if row.suspended_at else None,
+        "suspended_reason": row.suspended_reason,
         "created_at": iso(row.created_at),
     }
 

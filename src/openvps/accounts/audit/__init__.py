@@ -40,6 +40,13 @@ async def record_visit(
     )
 
 
+async def record_billing(conn: Connection, account_id: int, operation: str, subject: str, **details: str) -> None:
+    """Append what followed from an account's credit or standing, for its owner to see."""
+    await queries.append(
+        conn, account_id=account_id, operation=operation, subject=subject, details={"by": "billing", **details}
+    )
+
+
 async def record_host(conn: Connection, operation: str, subject: str, **details: str) -> None:
     """Append what root did by a command on the host."""
     await queries.append(conn, operation=operation, subject=subject, details={"by": "root on the host", **details})

@@ -17,7 +17,7 @@ from openvps.compute.locations.queries import Size
 from openvps.compute.servers import promise, queries
 from openvps.compute.servers.gate import Gate
 from openvps.compute.servers.readiness import ready
-from openvps.compute.servers.states import SETTLED, level, transition
+from openvps.compute.servers.states import SETTLED, goal, level, transition
 from openvps.core import log
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
@@ -224,7 +224,7 @@ async def ensure_off(at: Sight) -> None:
     if at.row.status == "error" and at.row.ready_at is None:
         await at.engine.kill(at.name)
         raise Wait
-    await _shut_down(at, since=at.since("server.stop"))
+    await _shut_down(at, since=at.since("server.stop") or at.since("server.suspend"))
 
 
 async def ensure_credit_released(at: Sight) -> None:
@@ -341,7 +341,7 @@ async def _look_once(context: Context, server: int, progress: int) -> tuple[floa
     engine = context.engines.get(row.cell_id)
     if engine is None:
         raise Away(f"no engine for cell {row.cell_id}")
-    steps = GOALS[row.wanted]
+    steps = GOALS[goal(row.status, row.wanted)]
     try:
         async with context.gate(row.cell_id).place():
             machine = await engine.look(machine_name(server))

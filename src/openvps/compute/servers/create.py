@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from openvps.accounts import audit, quotas
+from openvps.accounts import audit, quotas, standing
 from openvps.accounts import queries as accounts
 from openvps.accounts.auth import Caller
 from openvps.actions import queries as actions
@@ -24,8 +24,8 @@ from openvps.compute.systems import queries as systems
 from openvps.core import jobs
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
-from openvps.core.errors import Error, InsufficientCredit, InvalidFields, Unavailable
-from openvps.core.money import HOURS_A_MONTH, MICRO, first_hours, major
+from openvps.core.errors import BadRequest, Error, InsufficientCredit, InvalidFields, Unavailable
+from openvps.core.money import HOURS_A_MONTH, MICRO, first_hours, major, missing
 from openvps.core.requests import Body
 from openvps.core.settings import Settings
 from openvps.ledger import queries as ledger
@@ -117,12 +117,15 @@ async def _refusals(conn: Connection, account: Record, plan: Record, settings: S
     use = await queries.use_of_account(conn, account.id)
     for refusal in quotas.refusals(account, settings, use, servers=1, vcpus=plan.vcpus):
         yield refusal
+    if account.suspended_at is not None:
+        yield BadRequest(standing.why(None, account.suspended_at, account.suspended_reason) or "")
     hold = first_hours(plan.price_monthly_micro, settings.hold_hours)
     free = (await ledger.balance(conn, account.id)).free_micro
     if free < hold:
         yield InsufficientCredit(
             f"Not enough credit: this plan needs {major(hold)} {settings.currency} for its first "
-            f"{settings.hold_hours} hours, and {major(free)} is free. Add credit and try again."
+            f"{settings.hold_hours} hours, and {major(free)} is free: {missing(hold, free)} "
+            "is missing. Add credit and try again."
         )
 
 

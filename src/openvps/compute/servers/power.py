@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from openvps.accounts import audit
+from openvps.accounts import audit, standing
 from openvps.accounts.auth import Caller
 from openvps.actions import queries as actions
 from openvps.compute.servers import promise, queries
@@ -24,6 +24,8 @@ async def begin(
     """
     way = TRANSITIONS[kind]
     ends_at = await rates.lock(conn, caller.account_id) if kind == "delete" else None  # before the server's own lock
+    if kind != "delete" and await queries.status_of(conn, caller.account_id, reference) is not None:
+        await standing.check(conn, caller.account_id)
     row = await queries.begin(conn, caller.account_id, reference, way, now())
     if row is None:
         status = await queries.status_of(conn, caller.account_id, reference)

@@ -23,10 +23,11 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts.quotas import Use
+from openvps.accounts.standing import SUSPENDED
 from openvps.compute.locations.queries import SILENT
-from openvps.compute.servers.states import SETTLED, Transition
+from openvps.compute.servers.states import SETTLED, TRANSITIONS, Transition
 from openvps.core.db import Connection, Record
-from openvps.schema import action, address, cell, image, location, plan, server, system, usage
+from openvps.schema import account, action, address, cell, image, location, plan, server, system, usage
 
 _ADDRESSES = (
     select(func.array_agg(aggregate_order_by(func.host(address.c.ip), address.c.family, address.c.ip)))
@@ -336,6 +337,66 @@ async def remove(conn: Connection, server_id: int) -> None:
 
 
 # the watchers' side
+
+_RESTING = {"suspend": server.c.status.in_(("active", "stopped")), "unsuspend": server.c.status == "suspended"}
+_STANDING = {"suspend": SUSPENDED, "unsuspend": ~SUSPENDED}
+
+
+def _follows(kind: str) -> Any:
+    return and_(_RESTING[kind], server.c.wanted != _ABSENT, account.c.id == server.c.account_id, _STANDING[kind])
+
+
+async def misplaced(conn: Connection, kind: str, limit: int) -> list[Record]:
+    """Return servers that their account's standing calls to `suspend`, or to `unsuspend`."""
+    columns = (server.c.id, server.c.account_id)
+    return list(await conn.execute(select(*columns).select_from(server, account).where(_follows(kind)).limit(limit)))
+
+
+async def follow_standing(conn: Connection, kind: str, server_id: int, at: datetime) -> bool:
+    """Suspend or unsuspend a server, if its account's standing still says so; one that was stopped stays so."""
+    way = TRANSITIONS[kind]
+    starts = server.c.wanted == "running"
+    back = {
+        "status": case((starts, way.meanwhile), else_="stopped"),
+        "deadline_at": case((starts, at + timedelta(seconds=way.deadline_s or 0)), else_=None),
+    }
+    values = {"status": way.meanwhile, "deadline_at": None} if kind == "suspend" else back
+    done = await conn.execute(
+        update(server)
+        .where(server.c.id == server_id, _follows(kind))
+        .values(**values, look_at=at, version=server.c.version + 1, updated_at=func.now())
+    )
+    return done.rowcount == 1
+
+
+def _ended(at: Any) -> Any:
+    return and_(
+        server.c.status.in_(TRANSITIONS["delete"].allowed),
+        server.c.wanted != _ABSENT,
+        account.c.id == server.c.account_id,
+        account.c.servers_end_at <= at,
+        account.c.unpaid_at.is_not(None),
+    )
+
+
+async def past_their_end(conn: Connection, limit: int) -> list[Record]:
+    """Return servers whose account was told that they'd be deleted by now for want of credit."""
+    columns = (server.c.id, server.c.account_id)
+    return list(
+        await conn.execute(select(*columns).select_from(server, account).where(_ended(func.now())).limit(limit))
+    )
+
+
+async def end_unpaid(conn: Connection, server_id: int, at: datetime) -> bool:
+    """Want a server absent if its account's term is over."""
+    way = TRANSITIONS["delete"]
+    values = {"status": way.meanwhile, "wanted": way.wanted, "deadline_at": None, "look_at": at, "error": None}
+    done = await conn.execute(
+        update(server)
+        .where(server.c.id == server_id, _ended(at))
+        .values(**values, version=server.c.version + 1, updated_at=func.now())
+    )
+    return done.rowcount == 1
 
 
 async def settled_in_cell(conn: Connection, cell_id: int) -> dict[int, str]:

@@ -16,7 +16,7 @@ from openvps.compute.servers.order import named_plan, said, size_of
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import InsufficientCredit, NotFound, Unavailable
-from openvps.core.money import first_hours, major
+from openvps.core.money import first_hours, major, missing
 from openvps.core.requests import Body
 from openvps.core.settings import Settings
 from openvps.ledger import queries as ledger
@@ -82,6 +82,7 @@ async def _hold(conn: Connection, caller: Caller, server: Record, plan: Record, 
     if free < new - old:
         raise InsufficientCredit(
             f"Not enough credit: this plan needs {major(new - old)} {settings.currency} more for its first "
-            f"{settings.hold_hours} hours, and {major(free)} is free. Add credit and try again."
+            f"{settings.hold_hours} hours, and {major(free)} is free: {missing(new - old, free)} "
+            "is missing. Add credit and try again."
         )
     await ledger.hold(conn, account_id=caller.account_id, amount_micro=new, reference=f"server:{server.id}")

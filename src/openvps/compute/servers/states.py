@@ -90,6 +90,26 @@ TRANSITIONS: dict[str, Transition] = {
         deadline_s=900,
         refused="Only an active or stopped server can be resized; this one is {status}.",
     ),
+    "suspend": Transition(  # by the account's standing, see suspension.py; `wanted` stays what the customer wanted
+        allowed=frozenset({"active", "stopped"}),
+        meanwhile="suspended",
+        done="suspended",
+        failed="suspended",
+        wanted=None,
+        wanted_if_failed=None,
+        deadline_s=None,
+        refused="",
+    ),
+    "unsuspend": Transition(
+        allowed=frozenset({"suspended"}),
+        meanwhile="starting",
+        done=None,
+        failed="stopped",
+        wanted=None,
+        wanted_if_failed="stopped",
+        deadline_s=120,
+        refused="",
+    ),
     "delete": Transition(
         allowed=frozenset(
             {"active", "stopped", "suspended", "error"}
@@ -107,6 +127,11 @@ TRANSITIONS: dict[str, Transition] = {
 }
 
 STATUSES = frozenset({one.meanwhile for one in TRANSITIONS.values()}) | SETTLED
+
+
+def goal(status: str, wanted: str) -> str:
+    """Return what is to be made true: a suspended server is off whatever its customer wants, unless it is deleted."""
+    return "stopped" if status == "suspended" and wanted == "running" else wanted
 
 
 def level(wanted: str) -> str:
