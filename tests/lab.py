@@ -69,6 +69,8 @@ def environment(folder: Path, port: int, **changed: str) -> dict[str, str]:
         "CONTAINER_PLANS": "everyone",
         "SAMPLE_INTERVAL_S": "10",
         "STOP_GRACE_S": "8",
+        "BILLING_INTERVAL_S": "2",
+        "GRACE_HOURS": "0",
         **changed,
     }
     return {**os.environ, "HOME": str(folder), **{f"OPENVPS_{name}": value for name, value in ours.items()}}

@@ -25,6 +25,7 @@ from openvps.accounts.throttle import Guesses
 from openvps.accounts.tokens import api as tokens_api
 from openvps.actions import api as actions_api
 from openvps.actions.waiting import Changes
+from openvps.billing import api as billing_api
 from openvps.compute.locations import api as locations_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
@@ -35,6 +36,7 @@ from openvps.core.errors import Error, Unauthenticated, Unavailable
 from openvps.core.http.conditional import Conditional
 from openvps.core.http.envelope import Envelope
 from openvps.web import api as web_api
+from openvps.web import invoice as invoice_api
 
 BASE_PATH = "/api/v1"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -47,6 +49,8 @@ SLICES = (
     ssh_keys_api,
     account_api,
     tokens_api,
+    billing_api,
+    invoice_api,
     audit_api,
     sign_in_api,
     admin_api,

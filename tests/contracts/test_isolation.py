@@ -17,6 +17,8 @@ from factories import ED25519, Client, World
 from openvps.accounts.permissions import ACTIONS, OPERATOR_RESOURCES, RESOURCES
 from openvps.accounts.route import Route
 from openvps.app import BASE_PATH, SLICES
+from openvps.billing import notices
+from openvps.billing.charge import charge
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +57,22 @@ async def an_entry(world: World, owner: Client) -> Any:
 async def an_account(_world: World, owner: Client) -> Any:
     made = await owner("POST", "/admin/accounts/", {"email": f"new{next(NUMBERS)}@example.com"})
     return made.json()["id"]
+
+
+async def a_payment(_world: World, owner: Client) -> Any:
+    return (await owner("GET", "/account/ledger/")).json()["results"][0]["id"]
+
+
+async def an_invoice(world: World, owner: Client) -> Any:
+    await world.a_server(owner)
+    await charge(world.database, max_debt_micro=0)
+    return (await owner("GET", "/account/invoices/")).json()["results"][0]["id"]
+
+
+async def a_notice(world: World, owner: Client) -> Any:
+    async with world.database.begin() as conn:
+        await notices.add(conn, owner.account_id, "low", "Add credit.")
+    return (await owner("GET", "/account/notices/")).json()["results"][0]["id"]
 
 
 async def a_plan(_world: World, owner: Client) -> Any:
@@ -103,6 +121,11 @@ CASES = {
     "create_token": Case(body={"name": "script", "permissions": ["tokens:write"]}),
     "get_token": Case(a_token),
     "revoke_token": Case(a_token),
+    "list_ledger_entries": Case(a_payment),
+    "get_usage": Case(a_server()),
+    "list_invoices": Case(an_invoice),
+    "get_invoice": Case(an_invoice),
+    "list_notices": Case(a_notice),
     "list_audit_entries": Case(an_entry),
     "list_all_audit_entries": Case(an_entry),
     "list_accounts": Case(an_account),

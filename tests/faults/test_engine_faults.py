@@ -1,11 +1,13 @@
 """The engine fails at each call in turn, before and after it took effect: every goal is reached all the same."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from stage import Stage
 
+from openvps.billing.charge import charge
 from openvps.compute.servers.converge import converge
 from openvps.core.db import Database
 from openvps.engine.protocol import EngineError
@@ -183,6 +185,11 @@ async def test_a_create_past_its_deadline_is_an_error_switched_off_and_gives_its
     await stage.agree(number, "error")
     assert await stage.world.sql("SELECT 1 FROM ledger_hold") == []
     assert await stage.world.sql("SELECT status FROM action") == [("failed",)]
+    # Who keeps a server from getting ready, by closing port 22 for example, has had it: its hour is charged.
+    [(begun,)] = await stage.world.sql("SELECT started_at FROM meter")
+    await charge(stage.world.database, max_debt_micro=0, at=begun + timedelta(hours=50))
+    charged = await stage.world.sql("SELECT at, amount_micro < 0 FROM ledger_entry WHERE kind = 'hour'")
+    assert [tuple(row) for row in charged] == [(begun, True)]
 
 
 async def test_a_resize_past_its_deadline_puts_back_what_was_promised(stage: Stage) -> None:

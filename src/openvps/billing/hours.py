@@ -47,6 +47,13 @@ class Metered:
             yield Charge(at, self.server_id, self._cost(at))
             at += HOUR
 
+    def month_until(self, at: datetime, end: datetime) -> tuple[int, int]:
+        """Return how many hours begin in the month of `at` before `end`, and what they cost together."""
+        first = self._first_of_month(at)
+        last = min(end, self.ended_at) if self.ended_at else end
+        count = max(0, -((self.started_at - last) // HOUR) - first)
+        return count, self._together(first, min(count, HOURS_A_MONTH)) // HOURS_A_MONTH
+
     def _cost(self, at: datetime) -> int:
         first = self._first_of_month(at)
         number = (at - self.started_at) // HOUR - first + 1

@@ -25,6 +25,7 @@ TAGS = {
     "locations": ("Locations", "The places where servers can be."),
     "ssh-keys": ("SSH keys", "The keys that open new servers."),
     "account": ("Account", "Your account, and the token in use."),
+    "billing": ("Billing", "What was charged and paid, what this month costs, and invoices."),
     "tokens": ("Tokens", "Create, list and revoke the tokens that programs use in your name."),
     "admin": ("Administration", "What only the operator's account may do: accounts, their quotas and credit."),
 }

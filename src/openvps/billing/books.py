@@ -1,0 +1,102 @@
+"""The SQL of an account's books: its entries, and a month's sums by server."""
+
+from collections import defaultdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, case, func, or_, select
+
+from openvps.billing.hours import Metered, Period
+from openvps.core.db import Connection, Record
+from openvps.schema import account, ledger_entry, meter, rate_period
+
+PAID = "credit"  # the one kind that is no charge and no correction of one
+_MONTH = func.to_char(func.timezone("UTC", ledger_entry.c.at), "YYYY-MM")
+
+
+async def entries(conn: Connection, account_id: int, *, offset: int, limit: int) -> tuple[int, list[Record]]:
+    """Return how many entries an account has, and some of them, newest first."""
+    mine = ledger_entry.c.account_id == account_id
+    count = (await conn.execute(select(func.count()).select_from(ledger_entry).where(mine))).scalar_one()
+    rows = await conn.execute(
+        select(ledger_entry, meter.c.name)
+        .outerjoin(meter, meter.c.server_id == ledger_entry.c.server_id)
+        .where(mine)
+        .order_by(ledger_entry.c.id.desc())
+        .offset(offset)
+        .limit(limit)
+    )
+    return count, list(rows)
+
+
+async def months(conn: Connection, account_id: int) -> list[Record]:
+    """Return the months (`YYYY-MM`, UTC) in which something was charged or adjusted, with their sums."""
+    return list(
+        await conn.execute(
+            select(_MONTH.label("month"), (-func.sum(ledger_entry.c.amount_micro)).label("amount_micro"))
+            .where(ledger_entry.c.account_id == account_id, ledger_entry.c.kind != PAID)
+            .group_by(_MONTH)
+            .order_by(_MONTH.desc())
+        )
+    )
+
+
+async def lines(conn: Connection, account_id: int, begin: datetime, end: datetime) -> list[Record]:
+    """Return what was charged from `begin` to `end`: a row a server, and one for each adjustment."""
+    single = case((ledger_entry.c.server_id.is_(None), ledger_entry.c.id))
+    return list(
+        await conn.execute(
+            select(
+                ledger_entry.c.kind,
+                ledger_entry.c.server_id,
+                meter.c.name,
+                func.max(ledger_entry.c.reason).label("reason"),
+                func.count().label("hours"),
+                (-func.sum(ledger_entry.c.amount_micro)).label("amount_micro"),
+            )
+            .outerjoin(meter, meter.c.server_id == ledger_entry.c.server_id)
+            .where(
+                ledger_entry.c.account_id == account_id,
+                ledger_entry.c.kind != PAID,
+                ledger_entry.c.at >= begin,
+                ledger_entry.c.at < end,
+            )
+            .group_by(ledger_entry.c.kind, ledger_entry.c.server_id, meter.c.name, single)
+            .order_by(ledger_entry.c.server_id, func.min(ledger_entry.c.id))
+        )
+    )
+
+
+async def all_charged(conn: Connection, account_id: int, end: datetime) -> bool:
+    """Whether the month that ends then is over and no hour of it is to be charged any more."""
+    due = select(meter.c.server_id).where(meter.c.account_id == account_id, meter.c.due_at < end).exists()
+    return (await conn.execute(select(and_(func.now() >= end, ~due)))).scalar_one()
+
+
+async def owner(conn: Connection, account_id: int) -> Record:
+    """Return whom an invoice is for."""
+    columns: tuple[Any, ...] = (account.c.email, account.c.first_name, account.c.last_name, account.c.company_name)
+    return (await conn.execute(select(*columns).where(account.c.id == account_id))).one()
+
+
+async def metered(conn: Connection, account_id: int, begin: datetime) -> list[tuple[str, Metered]]:
+    """Return the servers that an account has or had since `begin`, with their names."""
+    mine = (meter.c.account_id == account_id, or_(meter.c.ended_at.is_(None), meter.c.ended_at >= begin))
+    periods: dict[int, list[Period]] = defaultdict(list)
+    for row in await conn.execute(
+        select(rate_period.c.server_id, rate_period.c.begins_at, rate_period.c.price_monthly_micro)
+        .join(meter, meter.c.server_id == rate_period.c.server_id)
+        .where(*mine)
+        .order_by(rate_period.c.server_id, rate_period.c.begins_at)
+    ):
+        periods[row.server_id].append(Period(row.begins_at, row.price_monthly_micro))
+    rows = await conn.execute(select(meter).where(*mine).order_by(meter.c.server_id))
+    return [
+        (
+            row.name,
+            Metered(
+                row.server_id, row.started_at, row.ended_at, row.due_at or row.started_at, periods[row.server_id]
+            ),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,78 @@
+"""What an account's owner sees of its money: ledger, this month, invoices in three forms."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from factories import Client, World
+from openvps.billing.charge import charge
+from openvps.billing.invoices import rounded
+
+pytestmark = pytest.mark.anyio
+
+HOUR = timedelta(hours=1)
+
+
+async def a_month(world: World, client: Client) -> None:
+    """Make a server that ran for all of October 2026, and charge it."""
+    number = await world.a_server(client)
+    begin, end = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+    await world.sql("UPDATE meter SET started_at = :b, due_at = :b, ended_at = :e", b=begin, e=end)
+    await world.sql("UPDATE rate_period SET begins_at = :b, ends_at = :e", b=begin, e=end)
+    await world.sql("ALTER TABLE ledger_entry DISABLE TRIGGER append_only")  # the credit was there before
+    await world.sql("UPDATE ledger_entry SET at = :b", b=begin)
+    await charge(world.database, max_debt_micro=0)
+    await world.sql("UPDATE account SET company_name = '=<b>Ltd' WHERE id = :id", id=client.account_id)
+    assert number
+
+
+async def test_a_whole_month_is_one_line_at_the_monthly_price(world: World) -> None:
+    client = await world.a_client()
+    await a_month(world, client)
+    [listed] = (await client("GET", "/account/invoices/")).json()["results"]
+    assert listed == {"id": "2026-10", "currency": "USD", "total": "5.00"}
+    shown = (await client("GET", "/account/invoices/2026-10/")).json()
+    [line] = shown["lines"]
+    assert (line["hours"], line["amount"], shown["total"], shown["final"]) == (744, "5.000000", "5.00", True)
+    for bad in ("2026-09", "2026-13", "x", "0", "9999-99"):
+        assert (await client("GET", f"/account/invoices/{bad}/")).status_code == 404
+
+
+async def test_an_invoice_as_table_and_as_page(world: World) -> None:
+    client = await world.a_client()
+    await a_month(world, client)
+    table = await client("GET", "/account/invoices/2026-10/?format=csv")
+    assert table.headers["content-type"].startswith("text/csv")
+    rows = list(csv.reader(io.StringIO(table.text)))
+    assert rows[0] == ["description", "server_id", "hours", "amount", "currency"]
+    assert [rows[1][0], *rows[1][2:]] == ["web-1", "744", "5.000000", "USD"]
+    assert rows[-1] == ["total", "", "", "5.00", "USD"]
+    page = await client("GET", "/account/invoices/2026-10/?format=html")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "=&lt;b&gt;Ltd" in page.text
+    style = page.text.partition('href="')[2].partition('"')[0]
+    assert (await world.http.get(f"http://api.test{style}")).status_code == 200
+    assert (await client("GET", "/account/invoices/2026-10/?format=pdf")).status_code == 400
+
+
+async def test_this_month_and_its_forecast_follow_the_rates(world: World) -> None:
+    client = await world.a_client()
+    await world.a_server(client)
+    usage = (await client("GET", "/account/usage/")).json()
+    [one] = usage["servers"]
+    assert (one["hours"], one["cost"]) == (1, "0.007440")
+    assert usage["cost"] == one["cost"]
+    assert 0.007440 <= float(usage["forecast"]) <= 5
+    await charge(world.database, max_debt_micro=0)
+    newest = (await client("GET", "/account/ledger/")).json()["results"][0]
+    assert (newest["kind"], newest["amount"], newest["server_name"]) == ("hour", "-0.007440", "web-1")
+
+
+@pytest.mark.parametrize(
+    ("micro", "text"),
+    [(0, "0.00"), (4_999, "0.00"), (5_000, "0.01"), (12_345_678, "12.35"), (-15_000, "-0.02"), (-1, "0.00")],
+)
+def test_a_total_is_rounded_half_up(micro: int, text: str) -> None:
+    assert rounded(micro) == text
