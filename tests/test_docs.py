@@ -80,8 +80,8 @@ def commands() -> str:
     chapters = "\n".join(_chapter(name, command) for name, command in _commands(app, "openvps"))
     return f"""{HEAD}# Commands
 
-Run them as root on the machine that OpenVPS runs on, with the settings that `up` has. The `image`, `account`
-and `token` commands need the database, and `image build` the engine too: they work while `up` runs. Results go
+Run them as root on the machine that OpenVPS runs on, with the settings that `up` has. The `image`, `account`,
+`plan` and `token` commands need the database, and `image build` the engine too: they work while `up` runs. Results go
 to standard output, talk to standard error. Exit codes: 0 done, 1 refused or failed, 2 a bad setting or
 argument. `--help` tells the same as this page.
 

@@ -34,6 +34,22 @@ Adjustment = Annotated[bool, Parameter(negative="", help="it corrects the books,
 PaymentReference = Annotated[
     str | None, Parameter(help="what the payment is known by; the same again changes nothing")
 ]
+Plan = Annotated[str, Parameter(help="the plan: its number or slug, as `openvps plan list` names it")]
+Slug = Annotated[str, Parameter(help="a short name for commands and addresses, like large-vps")]
+PlanName = Annotated[str, Parameter(help="the name that customers see")]
+NewName = Annotated[str | None, Parameter(help="the name that customers see")]
+Kind = Annotated[Literal["container", "vm"], Parameter(help="what its servers are")]
+Vcpus = Annotated[int, Parameter(help="vCPUs of a server")]
+MemoryMib = Annotated[int, Parameter(help="memory of a server, in MiB")]
+StorageGb = Annotated[int, Parameter(help="disk of a server, in GB")]
+BandwidthGb = Annotated[int, Parameter(help="traffic included, in GB a month")]
+Price = Annotated[str, Parameter(help="price of a month, in the currency, like 10 or 7.50")]
+NewPrice = Annotated[str | None, Parameter(help="price of a month, in the currency, like 10 or 7.50")]
+Description = Annotated[str, Parameter(help="what it is for")]
+NewDescription = Annotated[str | None, Parameter(help="what it is for")]
+ApplyToExisting = Annotated[
+    bool, Parameter(negative="", help="give its servers its price, from the next hour of each on")
+]
 Operator = Annotated[bool, Parameter(negative="", help="let it administer all accounts, and have container plans")]
 MaxServers = Annotated[int | None, Parameter(help="servers it may have; -1: the installation's setting")]
 MaxVcpus = Annotated[int | None, Parameter(help="vCPUs of its servers together; -1: the installation's setting")]
@@ -85,6 +101,8 @@ image = App(name="image", help="Build, list and retire the system images that ne
 app.command(image)
 account = App(name="account", help="Make, list, change, disable and delete customers' accounts.")
 app.command(account)
+plan = App(name="plan", help="List, add, change and retire the plans that servers are sold by.")
+app.command(plan)
 token = App(name="token", help="Make, list and revoke API tokens of any account.")
 app.command(token)
 
@@ -290,6 +308,71 @@ def delete_account(account: Account) -> int:
     from openvps.ops import accounts
 
     return accounts.delete(account)
+
+
+@plan.command(name="list")
+def list_plans(*, output: Output = "text") -> int:
+    """List all plans with their prices, retired ones too."""
+    from openvps.ops import plans
+
+    return plans.list_(output)
+
+
+@plan.command(name="add")
+def add_plan(
+    slug: Slug,
+    *,
+    name: PlanName,
+    vcpus: Vcpus,
+    memory_mib: MemoryMib,
+    storage_gb: StorageGb,
+    bandwidth_gb: BandwidthGb,
+    price: Price,
+    kind: Kind = "container",
+    description: Description = "",
+    output: Output = "text",
+) -> int:
+    """Offer a new plan."""
+    from openvps.ops import plans
+
+    return plans.add(
+        slug,
+        output,
+        name=name,
+        kind=kind,
+        vcpus=vcpus,
+        memory_mib=memory_mib,
+        storage_gb=storage_gb,
+        bandwidth_gb=bandwidth_gb,
+        price=price,
+        description=description,
+    )
+
+
+@plan.command(name="edit")
+def edit_plan(
+    plan: Plan,
+    *,
+    name: NewName = None,
+    price: NewPrice = None,
+    description: NewDescription = None,
+    apply_to_existing: ApplyToExisting = False,
+    output: Output = "text",
+) -> int:
+    """Change a plan's name, price or description for new servers; those there are keep their price."""
+    from openvps.ops import plans
+
+    return plans.edit(
+        plan, output, name=name, price=price, description=description, apply_to_existing=apply_to_existing
+    )
+
+
+@plan.command(name="retire")
+def retire_plan(plan: Plan, *, output: Output = "text") -> int:
+    """Take a plan out of the offer; servers that have it keep it and its price."""
+    from openvps.ops import plans
+
+    return plans.retire(plan, output)
 
 
 @token.command(name="create")

@@ -1,8 +1,9 @@
 """The SQL of plans."""
 
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -69,6 +70,30 @@ async def offered(conn: Connection, reference: int | UUID) -> Record | None:
             ).where(key == reference, plan.c.retired_at.is_(None))
         )
     ).one_or_none()
+
+
+async def all_plans(conn: Connection) -> list[Record]:
+    """Return every plan with all its columns, retired ones too."""
+    return list(await conn.execute(select(plan).order_by(plan.c.id)))
+
+
+async def add(conn: Connection, values: dict[str, Any]) -> Record | None:
+    """Offer a plan; None: there is one with this slug."""
+    put = pg_insert(plan).values(**values).on_conflict_do_nothing(index_elements=["slug"])
+    return (await conn.execute(put.returning(plan))).one_or_none()
+
+
+async def edit(conn: Connection, plan_id: int, values: dict[str, Any]) -> Record:
+    """Change a plan, for servers made from now on."""
+    return (await conn.execute(update(plan).where(plan.c.id == plan_id).values(**values).returning(plan))).one()
+
+
+async def retire(conn: Connection, plan_id: int) -> Record:
+    """Take a plan out of the offer."""
+    retired_at = func.coalesce(plan.c.retired_at, func.now())
+    return (
+        await conn.execute(update(plan).where(plan.c.id == plan_id).values(retired_at=retired_at).returning(plan))
+    ).one()
 
 
 async def put(conn: Connection, rows: list[dict[str, object]]) -> None:
