@@ -110,6 +110,22 @@ class World:
                 await actions.finish(conn, [one.id for one in running], "completed")
         return number
 
+    async def a_snapshot(
+        self, client: Client, server_id: int, name: str = "before", *, status: str = "completed"
+    ) -> int:
+        """Ask for a snapshot through the API and put it into `status`, as the worker would have."""
+        answer = await client("POST", "/snapshots/", {"server_id": server_id, "name": name})
+        assert answer.status_code == 201, answer.text
+        number: int = answer.json()["id"]
+        if status != "in_progress":
+            await self.sql(
+                "UPDATE snapshot SET status = :status, look_at = NULL WHERE id = :id", status=status, id=number
+            )
+            async with self.database.begin() as conn:
+                running = await actions.unfinished(conn, number, "snapshot")
+                await actions.finish(conn, [one.id for one in running], "completed")
+        return number
+
     async def sql(self, statement: str, **values: Any) -> list[Any]:
         """Run one statement and return its rows."""
         async with self.database.begin() as conn:

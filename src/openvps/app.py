@@ -29,6 +29,7 @@ from openvps.billing import api as billing_api
 from openvps.compute.locations import api as locations_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
+from openvps.compute.snapshots import api as snapshots_api
 from openvps.compute.systems import api as systems_api
 from openvps.core import log, settings
 from openvps.core.db import Database
@@ -42,6 +43,7 @@ BASE_PATH = "/api/v1"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SLICES = (
     servers_api,
+    snapshots_api,
     actions_api,
     plans_api,
     systems_api,

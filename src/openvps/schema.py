@@ -329,6 +329,9 @@ server = Table(
     Column("reboots", Integer, nullable=False, server_default=text("0")),
     Column("password_resets", Integer, nullable=False, server_default=text("0")),
     Column("password_hash", Text),
+    Column("restores", Integer, nullable=False, server_default=text("0")),
+    Column("restore_from", Text),  # the snapshot's name in the engine, until the restore is done or given up
+    Column("restore_begun", Boolean, nullable=False, server_default=text("false")),  # the engine was told to
     _moment("look_at"),  # when converge is due; null: nothing to do
     _moment("deadline_at"),  # when the transient status must have ended
     Column("error", Text),  # why the status is `error`, for the customer
@@ -400,6 +403,29 @@ address = Table(  # the primary key is the rule: an address belongs to one serve
         "ip",
         postgresql_where=text("server_id IS NULL"),
     ),
+)
+
+snapshot = Table(  # a server's disk as it was; goes with the server
+    "snapshot",
+    metadata,
+    _id(),
+    _uuid(),
+    _ref("account_id", "account.id"),
+    _ref("server_id", "server.id", ondelete="CASCADE"),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("status", Text, nullable=False, server_default="in_progress"),
+    Column("wanted", Text, nullable=False, server_default="present"),
+    Column("size_bytes", BigInteger),  # what it alone keeps on the disk, where the engine can tell
+    Column("error", Text),
+    _moment("look_at"),  # when the worker is due to make it what is wanted; null: nothing to do
+    _moment("deadline_at"),
+    _created_at(),
+    CheckConstraint("status IN ('in_progress', 'completed', 'failed')", name="status"),
+    CheckConstraint("wanted IN ('present', 'absent')", name="wanted"),
+    Index(None, "account_id", "id"),
+    Index(None, "server_id"),
+    Index("ix_snapshot_due", "look_at", postgresql_where=text("look_at IS NOT NULL")),
 )
 
 usage = Table(  # the latest measured use of each server

@@ -22,6 +22,7 @@ from openvps.cells import Cells
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.compute.servers.suspension import enforce
+from openvps.compute.snapshots import converge as snapshots
 from openvps.core import jobs, log, settings
 from openvps.core.db import Database
 from openvps.core.money import MICRO
@@ -55,7 +56,11 @@ async def _run(config: settings.Settings) -> None:
     async def converge_server(server_id: int) -> None:
         await converge(context, server_id)
 
+    async def converge_snapshot(snapshot_id: int) -> None:
+        await snapshots.converge(context, snapshot_id)
+
     app.task(name=jobs.CONVERGE_SERVER)(converge_server)
+    app.task(name=jobs.CONVERGE_SNAPSHOT)(converge_snapshot)
     cells = Cells(context, engines, lambda name, interval_s: _take_turn(database, name, interval_s))
     try:
         async with app.open_async():
@@ -126,6 +131,7 @@ async def _sweep(app: App, context: Context) -> None:
         await app.job_manager.retry_job(job)
     await enforce(context.database)
     await watch.sweep(context)
+    await snapshots.sweep(context)
 
 
 async def _forget(database: Database) -> None:

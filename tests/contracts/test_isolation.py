@@ -1,7 +1,8 @@
 """Each route, asked by its owner, a stranger, a token without the permission, and nobody: made from the route table.
 
 A new route needs a line in CASES: `Case(thing=…, body=…)`. `thing` makes, as the owner, what the path's id names and
-returns its id; for a list it makes what only the owner's list may hold. `body` is what the owner is answered 2xx for.
+returns its id; for a list it makes what only the owner's list may hold. `body` is what the owner is answered 2xx for;
+ID in it is the thing's id.
 A route that is everybody's stands in PUBLIC; a list or an id that is the same for all says `shared=True`.
 """
 
@@ -39,6 +40,10 @@ def a_server(status: str = "active") -> Maker:
 async def an_action(world: World, owner: Client) -> Any:
     number = await world.a_server(owner)
     return (await owner("GET", f"/servers/{number}/actions/")).json()["results"][0]["id"]
+
+
+async def a_snapshot(world: World, owner: Client) -> Any:
+    return await world.a_snapshot(owner, await world.a_server(owner))
 
 
 async def a_key(_world: World, owner: Client) -> Any:
@@ -107,6 +112,12 @@ CASES = {
     "list_server_actions": Case(a_server()),
     "reset_password": Case(a_server()),
     "get_action": Case(an_action),
+    "list_snapshots": Case(a_snapshot),
+    "create_snapshot": Case(a_server(), {"server_id": ID, "name": "before"}),
+    "snapshot_server": Case(a_server(), {"label": "before"}),
+    "get_snapshot": Case(a_snapshot),
+    "delete_snapshot": Case(a_snapshot),
+    "restore_snapshot": Case(a_snapshot),
     "list_plans": Case(shared=True),
     "get_plan": Case(a_plan, shared=True),
     "list_operating_systems": Case(shared=True),
@@ -178,7 +189,10 @@ async def the_owner(world: World, name: str, *, permissions: tuple[str, ...] = A
 async def ask(client: Client, name: str, thing: Any) -> Any:
     route = GUARDED[name]
     method = next(iter(route.methods or ()))
-    return await client(method, route.path.replace(ID, str(thing)), CASES[name].body)
+    body = CASES[name].body
+    if body is not None:
+        body = {field: thing if value == ID else value for field, value in body.items()}
+    return await client(method, route.path.replace(ID, str(thing)), body)
 
 
 async def the_thing(world: World, owner: Client, name: str) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from factories import ED25519, Client, World
 from lab import Lab
 from openvps.compute.servers.converge import Context, converge, machine_name
+from openvps.compute.snapshots import converge as snapshots
 from openvps.compute.systems import queries as systems
 from openvps.core.db import Database
 from openvps.engine.faulty import Faulty
@@ -61,6 +62,30 @@ class Stage:
             assert time.monotonic() - began < PATIENCE_S, await self.told(number)
             await converge(self.context(), number, patience_s=1)
             await asyncio.sleep(0.05)
+
+    async def a_snapshot(self, number: int, *, settled: bool = True) -> int:
+        """Ask for a server's snapshot, and have it made."""
+        answer = await self.customer("POST", f"/servers/{number}/snapshot/")
+        assert answer.status_code == 201, answer.text
+        snapshot: int = answer.json()["id"]
+        if settled:
+            await self.settle_snapshot(snapshot)
+        return snapshot
+
+    async def settle_snapshot(self, snapshot: int) -> None:
+        """Have the worker look at a snapshot until nothing is due."""
+        began = time.monotonic()
+        while await self.world.sql("SELECT 1 FROM snapshot WHERE id = :id AND look_at IS NOT NULL", id=snapshot):
+            assert time.monotonic() - began < PATIENCE_S
+            await snapshots.converge(self.context(), snapshot, patience_s=1)
+            await asyncio.sleep(0.05)
+
+    async def has(self, number: int, path: str) -> bool:
+        """Whether a running server has this file."""
+        return await self.engine.engine.run(machine_name(number), ["test", "-e", path]) == 0
+
+    async def write(self, number: int, path: str) -> None:
+        assert await self.engine.engine.run(machine_name(number), ["touch", path]) == 0
 
     async def due(self, number: int) -> bool:
         return bool(await self.world.sql("SELECT 1 FROM server WHERE id = :id AND look_at IS NOT NULL", id=number))

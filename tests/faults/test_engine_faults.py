@@ -23,11 +23,13 @@ GOALS: dict[str, tuple[str | None, str | None, tuple[str, ...]]] = {
     "hard_stop": ("active", "stopped", ("look", "kill")),
     "grow": ("active", "active", ("look", "configure")),
     "shrink": ("active", "active", ("look", "stop", "mark", "configure", "start")),
+    "restore": ("active", "active", ("look", "stop", "mark", "restore", "renew", "start")),
+    "restore_stopped": ("stopped", "stopped", ("look", "mark", "restore", "renew")),
     "rename": ("active", "active", ("look", "configure")),
     "password": ("active", "active", ("look", "run", "mark")),
     "delete": ("active", None, ("look", "kill", "delete", "forget_address")),
 }
-SIZES = {"grow": (2, 192, 2), "shrink": (1, 96, 1)}
+SIZES = {"grow": (2, 192, 2), "shrink": (1, 96, 1), "restore": (2, 192, 2), "restore_stopped": (2, 192, 2)}
 CASES = [
     pytest.param(goal, verb, before, id=f"{goal}-{verb}-{'before' if before else 'after'}")
     for goal, (_, _, verbs) in GOALS.items()
@@ -42,6 +44,9 @@ async def begin(stage: Stage, goal: str) -> int:
     if before is None:
         return await stage.create()
     number = await stage.a_server(before)
+    if goal.startswith("restore"):
+        await to_be_restored(stage, number, running=before == "active")
+        return number
     asked: dict[str, tuple[str, str, Any]] = {
         "rename": ("PATCH", "", {"hostname": "other.example.com"}),
         "hard_stop": ("POST", "power/", {"action": "hard_stop"}),
@@ -56,6 +61,18 @@ async def begin(stage: Stage, goal: str) -> int:
     return number
 
 
+async def to_be_restored(stage: Stage, number: int, *, running: bool) -> None:
+    """Have a snapshot taken between two writes, the size changed, and ask for what was."""
+    if running:
+        await stage.write(number, "/root/kept")
+    snapshot = await stage.a_snapshot(number)
+    if running:
+        await stage.write(number, "/root/lost")
+    await stage.customer("POST", f"/servers/{number}/resize/", {"plan": 1})
+    await stage.settle(number)
+    assert (await stage.customer("POST", f"/snapshots/{snapshot}/restore/")).status_code == 200
+
+
 async def reached(stage: Stage, goal: str, number: int) -> None:
     """Check that the goal was reached, once and wholly."""
     after = GOALS[goal][1]
@@ -65,6 +82,9 @@ async def reached(stage: Stage, goal: str, number: int) -> None:
         await stage.agree(number, after)
     kinds = await stage.world.sql("SELECT kind, status FROM action WHERE subject_id = :id", id=number)
     assert {status for _, status in kinds} == {"completed"}
+    if goal == "restore":
+        assert await stage.has(number, "/root/kept")
+        assert not await stage.has(number, "/root/lost")
     if goal in SIZES:
         machine = await stage.engine.engine.look(f"vps-{number}")
         assert machine is not None
@@ -137,7 +157,7 @@ class _Dying:
         return result
 
 
-@pytest.mark.parametrize("goal", ["create", "stop", "reboot", "shrink", "delete"])
+@pytest.mark.parametrize("goal", ["create", "stop", "reboot", "shrink", "restore", "delete"])
 async def test_a_worker_that_dies_at_each_commit_in_turn_loses_nothing(stage: Stage, goal: str) -> None:
     url = stage.world.config.database_url
     assert url is not None

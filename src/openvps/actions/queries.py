@@ -7,7 +7,7 @@ One unfinished exclusive action a subject is an index, not a check: beginning a 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select, update
 
 from openvps.core.db import Connection, Record
 from openvps.schema import action
@@ -53,17 +53,21 @@ async def shown(conn: Connection, account_id: int, reference: int | UUID) -> Rec
     ).one_or_none()
 
 
+def _about(subject_id: int, subject: str) -> tuple[ColumnElement[bool], ...]:
+    return action.c.subject_id == subject_id, action.c.kind.startswith(f"{subject}.")
+
+
 async def page(
     conn: Connection, account_id: int, subject_id: int, *, offset: int, limit: int
 ) -> tuple[int, Sequence[Record]]:
-    """Return how many actions a subject has had, and some of them, newest first."""
-    where = (action.c.account_id == account_id, action.c.subject_id == subject_id)
+    """Return how many actions a server has had, and some of them, newest first."""
+    where = (action.c.account_id == account_id, *_about(subject_id, "server"))
     count = (await conn.execute(select(func.count()).select_from(action).where(*where))).scalar_one()
     rows = await conn.execute(select(*_SHOWN).where(*where).order_by(action.c.id.desc()).offset(offset).limit(limit))
     return count, rows.all()
 
 
-async def unfinished(conn: Connection, subject_id: int) -> list[Record]:
+async def unfinished(conn: Connection, subject_id: int, subject: str = "server") -> list[Record]:
     """Return a subject's running actions, oldest first."""
     return list(
         await conn.execute(
@@ -76,7 +80,7 @@ async def unfinished(conn: Connection, subject_id: int) -> list[Record]:
                 action.c.created_at,
                 action.c.started_at,
             )
-            .where(action.c.subject_id == subject_id, action.c.finished_at.is_(None))
+            .where(*_about(subject_id, subject), action.c.finished_at.is_(None))
             .order_by(action.c.id)
         )
     )

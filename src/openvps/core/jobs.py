@@ -12,6 +12,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 CONVERGE_SERVER = "converge_server"
+CONVERGE_SNAPSHOT = "converge_snapshot"
 CUSTOMER, SWEEP = 10, 0  # priorities: who waits for it goes first
 
 
@@ -25,14 +26,19 @@ def make_app(conninfo: str, *, pool_size: int = 4) -> App:
 _deferring = make_app("")  # never opened: deferring runs on the caller's connection
 
 
-async def defer(conn: AsyncConnection, task: str, subject: str, *, priority: int, **arguments: int) -> None:
-    """Have `task` run soon for `subject`, one at a time; commits and rolls back with the caller."""
+async def defer(
+    conn: AsyncConnection, task: str, subject: str, *, priority: int, lock: str | None = None, **arguments: int
+) -> None:
+    """Have `task` run soon for `subject`; commits and rolls back with the caller.
+
+    One job runs at a time for a `lock`, which is the subject if nothing else is said.
+    """
     raw = (await conn.get_raw_connection()).driver_connection
     try:
         async with conn.begin_nested():
             await _deferring.configure_task(
                 task,
-                lock=subject,
+                lock=lock or subject,
                 queueing_lock=subject,
                 priority=priority,
                 allow_unknown=True,

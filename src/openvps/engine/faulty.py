@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openvps.engine.protocol import Away, Cell, Engine, EngineError, Event, Machines
+from openvps.engine.protocol import Away, Cell, Engine, EngineError, Event, Machines, Snapshots
 
 if TYPE_CHECKING:
     # To the type checker it has the verbs of a complete engine; in truth it has those it makes for itself.
@@ -18,7 +18,10 @@ else:
     Complete = object
 
 VERBS = tuple(
-    verb for side in (Machines, Cell) for verb in vars(side) if not verb.startswith("_") and verb != "events"
+    verb
+    for side in (Machines, Snapshots, Cell)
+    for verb in vars(side)
+    if not verb.startswith("_") and verb != "events"
 )
 
 

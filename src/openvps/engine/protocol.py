@@ -1,8 +1,8 @@
-"""What we ask of an engine: two protocols over value objects.
+"""What we ask of an engine: three protocols over value objects.
 
-`Machines` acts on one server's machine, `Cell` looks at and prepares the whole. Every verb looks first or
-may be repeated; none takes longer than about 5 s: what does goes on in the engine, raises `Busy`, and is found
-finished by a later look.
+`Machines` acts on one server's machine, `Snapshots` on what it was, `Cell` looks at and prepares the whole. Every
+verb looks first or may be repeated; none takes longer than about 5 s: what does goes on in the engine, raises `Busy`,
+and is found finished by a later look.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -71,6 +71,14 @@ class Machine:
     marks: Mapping[str, str]
     stopped_by_guest: bool = False  # the engine noted a clean end, not a crash of the host
     disk_used_bytes: int | None = None  # only from `Cell.machines`
+
+
+@dataclass(frozen=True)
+class DiskSnapshot:
+    """A machine's disk as it was; `size_bytes` is what it alone keeps, None where the engine can't tell."""
+
+    name: str
+    size_bytes: int | None
 
 
 @dataclass(frozen=True)
@@ -149,6 +157,26 @@ class Machines(Protocol):
         ...
 
 
+class Snapshots(Protocol):
+    """A machine's disk as it was. Raises EngineError's."""
+
+    async def snapshot(self, name: str, snapshot: str) -> DiskSnapshot:
+        """Keep the disk of the machine as it is now, running or not; kept already under this name is success."""
+        ...
+
+    async def restore(self, name: str, snapshot: str) -> None:
+        """Put the stopped machine's disk back; its config and marks go back too. Raises Missing."""
+        ...
+
+    async def renew(self, name: str, spec: MachineSpec) -> None:
+        """Write all that a stopped machine is from `spec`, as if new: nothing of a restored config stays."""
+        ...
+
+    async def delete_snapshot(self, name: str, snapshot: str) -> None:
+        """Forget a snapshot; absent already is success, the machine too."""
+        ...
+
+
 class Cell(Protocol):
     """One endpoint and project of the engine."""
 
@@ -193,8 +221,8 @@ class Cell(Protocol):
         ...
 
 
-class Engine(Machines, Cell, Protocol):
-    """Both, as an implementation offers them."""
+class Engine(Machines, Snapshots, Cell, Protocol):
+    """All of them, as an implementation offers them."""
 
     async def close(self) -> None:
         """Return the connections."""

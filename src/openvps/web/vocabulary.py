@@ -19,6 +19,10 @@ TAGS = {
         "Servers",
         "Manage your VPS servers by program: create, configure, control and watch them.",
     ),
+    "snapshots": (
+        "Snapshots",
+        "Keep a server's disk as it is now, and put it back later; a snapshot is deleted with its server.",
+    ),
     "actions": ("Actions", "Follow what was asked for until it is done, or see why it failed."),
     "plans": ("Plans", "The sizes that a server can have, their prices, and where they can be had."),
     "operating-systems": ("Operating systems", "What can be installed on a server."),

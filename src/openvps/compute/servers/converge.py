@@ -7,7 +7,7 @@ wants. A step touches the engine or the database, never both; no transaction is 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from openvps.actions import queries as actions
@@ -22,7 +22,7 @@ from openvps.core import log
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
 from openvps.core.settings import Settings
-from openvps.engine.protocol import Away, Busy, Engine, EngineError, Machine, MachineSpec
+from openvps.engine.protocol import Away, Busy, Engine, EngineError, Machine, MachineSpec, Missing
 from openvps.ledger import queries as ledger
 from openvps.ledger import rates
 
@@ -138,6 +138,46 @@ async def ensure_machine(at: Sight) -> None:
         raise Failed("The server's disk is gone from its host. Restore a backup, or delete the server.")
     await at.engine.create(spec(at))
     raise Wait
+
+
+async def ensure_restored(at: Sight) -> None:
+    """The machine has had as many restores as were asked for, and what it is comes from the row all the same.
+
+    A restore puts the machine's config back too, our marks among it. So one mark is set before, and is gone once the
+    engine is done: it is done once, however long it takes and whoever dies meanwhile. What the snapshot's config
+    brought is written over before anything starts.
+    """
+    if at.machine is None or _mark(at.machine, "restores") >= at.row.restores:
+        return
+    told = _mark(at.machine, "restoring") == at.row.restores
+    if at.row.restore_from is not None and (told or not at.row.restore_begun):
+        if at.machine.status == "running":
+            await _shut_down(at, since=at.since("server.restore"))
+        if not told:
+            await at.engine.mark(at.name, "restoring", str(at.row.restores))
+        elif not at.row.restore_begun:
+            async with at.context.database.begin() as conn:
+                await queries.restore_begins(conn, at.row.id, at.row.version)
+        else:
+            await _restore(at, at.row.restore_from)
+        raise Wait
+    await at.engine.renew(at.name, replace(spec(at), marks=_marks_of_the_row(at)))
+    raise Wait
+
+
+async def _restore(at: Sight, snapshot: str) -> None:
+    try:
+        await at.engine.restore(at.name, snapshot)
+    except Missing as error:
+        raise Failed("The snapshot is gone from the server's host. The server is as it was.") from error
+
+
+def _marks_of_the_row(at: Sight) -> dict[str, str]:
+    """Return what was done of what the row counts: the restored disk is past all of it."""
+    marks = {"restores": at.row.restores, "reboots": at.row.reboots}
+    if at.since("server.reset_password") is None:
+        marks["password_resets"] = at.row.password_resets
+    return {name: str(count) for name, count in marks.items()}
 
 
 async def ensure_hostname(at: Sight) -> None:
@@ -285,6 +325,7 @@ Step = Callable[[Sight], Awaitable[None]]
 GOALS: dict[str, tuple[Step, ...]] = {
     "running": (
         ensure_machine,
+        ensure_restored,
         ensure_hostname,
         ensure_rebooted,
         ensure_size,
@@ -292,7 +333,7 @@ GOALS: dict[str, tuple[Step, ...]] = {
         ensure_ready,
         ensure_password,
     ),
-    "stopped": (ensure_off, ensure_hostname, ensure_size, ensure_credit_released),
+    "stopped": (ensure_off, ensure_restored, ensure_hostname, ensure_size, ensure_credit_released),
     "absent": (ensure_gone, ensure_addresses_forgotten, ensure_row_gone),
 }
 

@@ -27,7 +27,7 @@ from openvps.accounts.standing import SUSPENDED
 from openvps.compute.locations.queries import SILENT
 from openvps.compute.servers.states import SETTLED, TRANSITIONS, Transition
 from openvps.core.db import Connection, Record
-from openvps.schema import account, action, address, cell, image, location, plan, server, system, usage
+from openvps.schema import account, action, address, cell, image, location, plan, server, snapshot, system, usage
 
 _ADDRESSES = (
     select(func.array_agg(aggregate_order_by(func.host(address.c.ip), address.c.family, address.c.ip)))
@@ -183,6 +183,22 @@ async def want_reboot(conn: Connection, server_id: int) -> None:
     await conn.execute(update(server).where(server.c.id == server_id).values(reboots=server.c.reboots + 1))
 
 
+async def want_restore(conn: Connection, server_id: int, snapshot: str) -> None:
+    """Raise the generation of restores that the server shall have had; `snapshot` is the engine's name for it."""
+    await conn.execute(
+        update(server)
+        .where(server.c.id == server_id)
+        .values(restores=server.c.restores + 1, restore_from=snapshot, restore_begun=False)
+    )
+
+
+async def restore_begins(conn: Connection, server_id: int, version: int) -> None:
+    """Note that the engine is told to restore from now on, unless the server was sent elsewhere since `version`."""
+    await conn.execute(
+        update(server).where(server.c.id == server_id, server.c.version == version).values(restore_begun=True)
+    )
+
+
 async def status_of(conn: Connection, account_id: int, reference: int | UUID) -> str | None:
     """Return one server's status."""
     return (await conn.execute(select(server.c.status).where(_named(account_id, reference)))).scalar_one_or_none()
@@ -230,6 +246,9 @@ class Row:
     reboots: int
     password_resets: int
     password_hash: str | None
+    restores: int
+    restore_from: str | None
+    restore_begun: bool
     deadline_at: datetime | None
     vcpus: int
     memory_mib: int
@@ -255,6 +274,9 @@ async def row(conn: Connection, server_id: int) -> Row | None:
                 server.c.reboots,
                 server.c.password_resets,
                 server.c.password_hash,
+                server.c.restores,
+                server.c.restore_from,
+                server.c.restore_begun,
                 server.c.deadline_at,
                 server.c.vcpus,
                 server.c.memory_mib,
@@ -281,6 +303,7 @@ async def settle(conn: Connection, seen: Row, *, status: str, at: datetime) -> b
             status=status,
             look_at=None,
             deadline_at=None,
+            restore_from=None,
             ready_at=func.coalesce(server.c.ready_at, at) if status == "active" else server.c.ready_at,
             updated_at=case((server.c.status != status, func.now()), else_=server.c.updated_at),
         )
@@ -299,6 +322,7 @@ async def fail(conn: Connection, seen: Row, *, status: str, wanted: str, error: 
             error=error,
             look_at=at,
             deadline_at=None,
+            restore_from=None,
             version=server.c.version + 1,
             updated_at=func.now(),
         )
@@ -332,7 +356,15 @@ async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[int]:
 
 
 async def remove(conn: Connection, server_id: int) -> None:
-    """Delete a server's row."""
+    """Delete a server's row, and with it those of its snapshots."""
+    snapshots = select(snapshot.c.id).where(snapshot.c.server_id == server_id)
+    await conn.execute(
+        update(action)
+        .where(
+            action.c.subject_id.in_(snapshots), action.c.kind.startswith("snapshot."), action.c.finished_at.is_(None)
+        )
+        .values(status="cancelled", error="The server was deleted.", finished_at=func.now())
+    )
     await conn.execute(delete(server).where(server.c.id == server_id))
 
 

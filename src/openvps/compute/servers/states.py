@@ -90,6 +90,16 @@ TRANSITIONS: dict[str, Transition] = {
         deadline_s=900,
         refused="Only an active or stopped server can be resized; this one is {status}.",
     ),
+    "restore": Transition(  # of a snapshot; it starts again as it was
+        allowed=frozenset({"active", "stopped"}),
+        meanwhile="restoring",
+        done=None,
+        failed=None,
+        wanted=None,
+        wanted_if_failed=None,
+        deadline_s=900,
+        refused="Only an active or stopped server can be restored; this one is {status}.",
+    ),
     "suspend": Transition(  # by the account's standing, see suspension.py; `wanted` stays what the customer wanted
         allowed=frozenset({"active", "stopped"}),
         meanwhile="suspended",
@@ -113,7 +123,7 @@ TRANSITIONS: dict[str, Transition] = {
     "delete": Transition(
         allowed=frozenset(
             {"active", "stopped", "suspended", "error"}
-            | {"provisioning", "starting", "stopping", "rebooting", "resizing"}
+            | {"provisioning", "starting", "stopping", "rebooting", "resizing", "restoring"}
         ),
         meanwhile="deleting",
         done="deleted",

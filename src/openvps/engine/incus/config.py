@@ -68,6 +68,12 @@ def kept(config: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def outlives_a_restore(config: Mapping[str, str]) -> dict[str, str]:
+    """Return what of a restored config belongs to the disk or the engine; that the machine ran then is forgotten."""
+    kept = {key: value for key, value in config.items() if key.startswith(("volatile.", "image."))}
+    return {**kept, POWER: "STOPPED"}
+
+
 def size_bytes(text: str) -> int:
     """Read a size as Incus writes it; 0 if it can't be read."""
     match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text)

@@ -38,7 +38,7 @@ class IncusMachines:
     async def look(self, name: str) -> Machine | None:
         """Return what is there, or None. Raises Busy while it is being made."""
         try:
-            instance = await self._client.get(_path(name))
+            instance = await self._client.get(path_of(name))
             # A running one needs no second question: this is the hot path.
             if instance["status"] != "Running":
                 # The record appears before the disk does.
@@ -68,7 +68,7 @@ class IncusMachines:
 
     async def configure(self, name: str, spec: MachineSpec) -> None:
         """Write limits, devices, hostname and marks from `spec`; live where the engine can."""
-        body, etag = await self._client.answer("GET", _path(name))
+        body, etag = await self._client.answer("GET", path_of(name))
         present = body["metadata"]
         wanted: dict[str, Any] = {
             "architecture": present["architecture"],
@@ -109,7 +109,7 @@ class IncusMachines:
     async def stop(self, name: str, grace_s: int) -> None:
         """Ask for a clean shutdown, given up after `grace_s`; returns at once."""
         body = {"action": "stop", "timeout": grace_s, "force": False}
-        await self._client.begin("PUT", f"{_path(name)}/state", json=body)
+        await self._client.begin("PUT", f"{path_of(name)}/state", json=body)
 
     async def kill(self, name: str) -> None:
         """Cut the power; stopped already is success."""
@@ -123,7 +123,7 @@ class IncusMachines:
     async def delete(self, name: str) -> None:
         """Remove the stopped machine with its disk and snapshots; absent already is success."""
         try:
-            await self._client.run("DELETE", _path(name))
+            await self._client.run("DELETE", path_of(name))
         except Missing:
             return
 
@@ -141,13 +141,13 @@ class IncusMachines:
             if not words.ended_unnoted(instance):
                 break
             await asyncio.sleep(SETTLE_S)
-            instance = await self._client.get(_path(name))
+            instance = await self._client.get(path_of(name))
         return instance
 
     async def _being_made(self, name: str) -> bool:
         operations: dict[str, list[dict[str, Any]]] = await self._client.get("/1.0/operations", recursion="1")
         return any(
-            operation["description"] == "Creating instance" and name in _subjects(operation)
+            operation["description"] == "Creating instance" and name in subjects(operation)
             for group in operations.values()
             for operation in group
             if operation["status_code"] < SUCCESS
@@ -155,7 +155,7 @@ class IncusMachines:
 
     async def _set_state(self, name: str, action: str, *, unless: str, force: bool = False) -> None:
         try:
-            await self._client.run("PUT", f"{_path(name)}/state", json={"action": action, "force": force})
+            await self._client.run("PUT", f"{path_of(name)}/state", json={"action": action, "force": force})
         except EngineError as error:
             if unless not in str(error):
                 raise
@@ -163,9 +163,9 @@ class IncusMachines:
     async def _update(self, method: str, name: str, wanted: Mapping[str, Any], **sent: Any) -> None:
         """Change the instance. On a full disk the change is made and then called failed: look."""
         try:
-            await self._client.run(method, _path(name), json=wanted, **sent)
+            await self._client.run(method, path_of(name), json=wanted, **sent)
         except DiskFull:
-            present = await self._client.get(_path(name))
+            present = await self._client.get(path_of(name))
             for part in ("config", "devices"):
                 if not wanted.get(part, {}).items() <= present[part].items():
                     raise
@@ -178,7 +178,7 @@ class IncusMachines:
         """
         if not self._client.local or not all(text in failure for text in STALE_NIC_TEXTS):
             return False
-        nic: str = (await self._client.get(_path(name)))["devices"]["eth0"]["host_name"]
+        nic: str = (await self._client.get(path_of(name)))["devices"]["eth0"]["host_name"]
         everyone: list[dict[str, Any]] = await self._client.get("/1.0/instances", recursion="1")
         users = [one for one in everyone if one["devices"].get("eth0", {}).get("host_name") == nic]
         if f'"{nic}"' not in failure or any(one["status"] != "Stopped" for one in users):
@@ -187,7 +187,7 @@ class IncusMachines:
         return True
 
     async def _start_full(self, name: str) -> None:
-        root = (await self._client.get(_path(name)))["devices"]["root"]
+        root = (await self._client.get(path_of(name)))["devices"]["root"]
         most = words.plan_gb(root) * words.GB + SPARE_MOST
         size = words.size_bytes(root["size"])
         for _ in range(SPARE_STEPS_A_START):
@@ -200,10 +200,12 @@ class IncusMachines:
         raise DiskFull(f"{name} has filled its disk, and the room given to start it")
 
 
-def _path(name: str) -> str:
+def path_of(name: str) -> str:
+    """Return an instance's address."""
     return f"/1.0/instances/{name}"
 
 
-def _subjects(operation: Mapping[str, Any]) -> set[str]:
+def subjects(operation: Mapping[str, Any]) -> set[str]:
+    """Return the instances that an operation is about."""
     resources: dict[str, list[str]] = operation["resources"] or {}
     return {url.partition("?")[0].rpartition("/")[2] for url in resources.get("instances") or ()}
