@@ -109,6 +109,7 @@ CASES = {
     "reboot_server": Case(a_server()),
     "power_server": Case(a_server(), {"action": "hard_stop"}),
     "resize_server": Case(a_server(), {"plan": 1}),
+    "rebuild_server": Case(a_server(), {"os_id": 3}),
     "list_server_actions": Case(a_server()),
     "reset_password": Case(a_server()),
     "get_action": Case(an_action),

@@ -25,6 +25,7 @@ GOALS: dict[str, tuple[str | None, str | None, tuple[str, ...]]] = {
     "shrink": ("active", "active", ("look", "stop", "mark", "configure", "start")),
     "restore": ("active", "active", ("look", "stop", "mark", "restore", "renew", "start")),
     "restore_stopped": ("stopped", "stopped", ("look", "mark", "restore", "renew")),
+    "rebuild": ("active", "active", ("look", "stop", "mark", "rebuild", "renew", "start", "read_file")),
     "rename": ("active", "active", ("look", "configure")),
     "password": ("active", "active", ("look", "run", "mark")),
     "delete": ("active", None, ("look", "kill", "delete", "forget_address")),
@@ -47,11 +48,14 @@ async def begin(stage: Stage, goal: str) -> int:
     if goal.startswith("restore"):
         await to_be_restored(stage, number, running=before == "active")
         return number
+    if goal == "rebuild":
+        await stage.write(number, "/root/old")
     asked: dict[str, tuple[str, str, Any]] = {
         "rename": ("PATCH", "", {"hostname": "other.example.com"}),
         "hard_stop": ("POST", "power/", {"action": "hard_stop"}),
         "grow": ("POST", "resize/", {"plan": 1}),
         "shrink": ("POST", "resize/", {"plan": 2}),
+        "rebuild": ("POST", "rebuild/", {"os_id": 3}),
         "password": ("POST", "reset-password/", None),
         "delete": ("DELETE", "", None),
     }
@@ -82,6 +86,8 @@ async def reached(stage: Stage, goal: str, number: int) -> None:
         await stage.agree(number, after)
     kinds = await stage.world.sql("SELECT kind, status FROM action WHERE subject_id = :id", id=number)
     assert {status for _, status in kinds} == {"completed"}
+    if goal == "rebuild":
+        assert not await stage.has(number, "/root/old")
     if goal == "restore":
         assert await stage.has(number, "/root/kept")
         assert not await stage.has(number, "/root/lost")
@@ -157,7 +163,7 @@ class _Dying:
         return result
 
 
-@pytest.mark.parametrize("goal", ["create", "stop", "reboot", "shrink", "restore", "delete"])
+@pytest.mark.parametrize("goal", ["create", "stop", "reboot", "shrink", "restore", "rebuild", "delete"])
 async def test_a_worker_that_dies_at_each_commit_in_turn_loses_nothing(stage: Stage, goal: str) -> None:
     url = stage.world.config.database_url
     assert url is not None

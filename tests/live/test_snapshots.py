@@ -66,3 +66,17 @@ def test_a_stopped_server_is_put_back_and_stays_off(customer: Customer, server: 
     customer.up_again(server)
     assert customer.try_ssh(server, "cat /root/later")[0] != 0
     assert customer.try_ssh(server, "fallocate -l 2200M /big")[0] != 0  # its disk is as small as before
+
+
+def test_a_rebuilt_server_is_fresh_and_its_key_opens_it_at_its_address(
+    customer: Customer, server: dict[str, Any]
+) -> None:
+    number = server["id"]
+    customer.ssh(server, CHANGE)
+    machine_id = customer.ssh(server, "cat /etc/machine-id")
+    ended(customer, customer.http("POST", f"/servers/{number}/rebuild/", {"os_id": 3}))
+    assert customer.get(number)["status"] == "active"
+    assert customer.get(number)["ip_address"] == server["ip_address"]
+    assert customer.ssh(server, "ls /root; hostname") == f"{server['hostname']}\n"
+    assert customer.ssh(server, "cat /etc/machine-id") != machine_id
+    assert customer.try_ssh(server, "fallocate -l 2200M /big")[0] != 0

@@ -101,6 +101,7 @@ class Capacity:
     disk_gb: int
 
 
+RESTORING = "restoring"  # a mark of the disk: gone as soon as the machine was given another
 BEGUN = "begun"  # the first event of a stream: what happened before it wasn't told
 
 
@@ -166,6 +167,10 @@ class Snapshots(Protocol):
 
     async def restore(self, name: str, snapshot: str) -> None:
         """Put the stopped machine's disk back; its config and marks go back too. Raises Missing."""
+        ...
+
+    async def rebuild(self, name: str, image: str) -> None:
+        """Give the stopped machine, which has no snapshots, a fresh disk of this image. Raises Missing."""
         ...
 
     async def renew(self, name: str, spec: MachineSpec) -> None:

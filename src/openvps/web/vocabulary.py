@@ -160,5 +160,6 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "reboot_server": {"message": "Server is rebooting", "server": {"status": "rebooting"}},
     "power_server": {"message": "Server is rebooting", "server": {"status": "rebooting"}},
     "resize_server": {"message": "Server is resizing", "server": {"status": "resizing"}},
+    "rebuild_server": {"message": "Server is being rebuilt", "server": {"status": "rebuilding"}},
     "reset_password": {"message": "Root password is being reset", "server": {"status": "active"}},
 }

@@ -19,7 +19,8 @@ from openvps.actions.shape import Action
 from openvps.actions.shape import shown as action
 from openvps.compute.servers import password, power, queries, search, shape
 from openvps.compute.servers.create import Preview, create, preview
-from openvps.compute.servers.fields import FullUpdate, NewServer, PartialUpdate, PowerAction, Resize
+from openvps.compute.servers.fields import FullUpdate, NewServer, PartialUpdate, PowerAction, Rebuild, Resize
+from openvps.compute.servers.rebuild import rebuild
 from openvps.compute.servers.resize import resize
 from openvps.compute.servers.states import SETTLED, STATUSES
 from openvps.core.clock import now
@@ -197,6 +198,23 @@ async def resize_server(
     row, action_id, restarts = await resize(conn, caller, reference_id, body, request.app.state.settings)
     message = "Server is resizing; it will be restarted" if restarts else "Server is resizing"
     return {**shape.power(row, action_id, message), "restart": restarts}
+
+
+@router.post(
+    "/servers/{reference_id}/rebuild/",
+    openapi_extra=accepts(Rebuild),
+    responses={
+        400: {"description": "Bad request - invalid parameters, it has snapshots, or a status that forbids it"}
+    },
+)
+async def rebuild_server(
+    reference_id: Reference,
+    caller: Writer,
+    conn: Conn,
+    body: Annotated[Body[Rebuild], Depends(body_of(Rebuild))],
+) -> shape.Power:
+    """Install an operating system anew: all data is lost; addresses, name, plan and SSH keys stay."""
+    return shape.power(*await rebuild(conn, caller, reference_id, body), "Server is being rebuilt")
 
 
 @router.get("/servers/{reference_id}/actions/")

@@ -22,7 +22,7 @@ from openvps.core import log
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
 from openvps.core.settings import Settings
-from openvps.engine.protocol import Away, Busy, Engine, EngineError, Machine, MachineSpec, Missing
+from openvps.engine.protocol import RESTORING, Away, Busy, Engine, EngineError, Machine, MachineSpec, Missing
 from openvps.ledger import queries as ledger
 from openvps.ledger import rates
 
@@ -143,18 +143,18 @@ async def ensure_machine(at: Sight) -> None:
 async def ensure_restored(at: Sight) -> None:
     """The machine has had as many restores as were asked for, and what it is comes from the row all the same.
 
-    A restore puts the machine's config back too, our marks among it. So one mark is set before, and is gone once the
-    engine is done: it is done once, however long it takes and whoever dies meanwhile. What the snapshot's config
-    brought is written over before anything starts.
+    A restore is of a snapshot, or of the image: a rebuild. One mark is set before, and is gone once the engine is
+    done: it is done once, however long it takes and whoever dies meanwhile. A snapshot puts the machine's config
+    back too: what that brought is written over before anything starts.
     """
     if at.machine is None or _mark(at.machine, "restores") >= at.row.restores:
         return
-    told = _mark(at.machine, "restoring") == at.row.restores
+    told = _mark(at.machine, RESTORING) == at.row.restores
     if at.row.restore_from is not None and (told or not at.row.restore_begun):
         if at.machine.status == "running":
-            await _shut_down(at, since=at.since("server.restore"))
+            await _shut_down(at, since=at.since("server.restore") or at.since("server.rebuild"))
         if not told:
-            await at.engine.mark(at.name, "restoring", str(at.row.restores))
+            await at.engine.mark(at.name, RESTORING, str(at.row.restores))
         elif not at.row.restore_begun:
             async with at.context.database.begin() as conn:
                 await queries.restore_begins(conn, at.row.id, at.row.version)
@@ -165,11 +165,15 @@ async def ensure_restored(at: Sight) -> None:
     raise Wait
 
 
-async def _restore(at: Sight, snapshot: str) -> None:
+async def _restore(at: Sight, source: str) -> None:
     try:
-        await at.engine.restore(at.name, snapshot)
+        if source == queries.THE_IMAGE:
+            await at.engine.rebuild(at.name, at.row.image)
+        else:
+            await at.engine.restore(at.name, source)
     except Missing as error:
-        raise Failed("The snapshot is gone from the server's host. The server is as it was.") from error
+        what = "image" if source == queries.THE_IMAGE else "snapshot"
+        raise Failed(f"The {what} is gone from the server's host. The server's disk is as it was.") from error
 
 
 def _marks_of_the_row(at: Sight) -> dict[str, str]:
@@ -231,11 +235,11 @@ async def ensure_running(at: Sight) -> None:
 
 
 async def ensure_ready(at: Sight) -> None:
-    """Before the first `active`: sshd answers at the server's own address, and the keys are in place.
+    """Before the first `active` of a system: sshd answers at the server's own address, and the keys are in place.
 
-    A login at that moment succeeds. Asked once only, so that who later closes port 22 breaks nothing.
+    A login at that moment succeeds. Asked once a system only, so that who later closes port 22 breaks nothing.
     """
-    if at.row.ready_at is not None:
+    if at.row.ready_at is not None and at.row.status != "rebuilding":
         return
     if not await ready(at.engine, spec(at), near=at.cell.socket is not None):
         raise Wait(BUSY_S)

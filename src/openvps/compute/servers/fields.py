@@ -183,3 +183,13 @@ class Resize(BaseModel):
 
     plan: Annotated[Ref | None, Field(description="The new plan; its disk can't be smaller.", examples=[2])] = None
     plan_id: Annotated[Ref | None, Field(description="Another name for `plan`.")] = None
+
+
+class Rebuild(BaseModel):
+    """What `POST /servers/{id}/rebuild/` takes: either name of the operating system."""
+
+    os_id: Annotated[
+        Ref | None,
+        Field(description="The operating system's version; see GET /operating-systems/.", examples=[3]),
+    ] = None
+    os_version: Annotated[Ref | None, Field(description="Another name for `os_id`.")] = None

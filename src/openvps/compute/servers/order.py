@@ -52,7 +52,7 @@ async def look_up(conn: Connection, caller: Caller, body: Body[NewServer], setti
     elif name is None and body.good("name"):
         body.wrong("name", REQUIRED)
     plan = await named_plan(conn, caller, body, settings, ("plan_id", "plan"))
-    system_id = await _either(conn, body, ("os_id", "os_version"), _system)
+    system_id = await named_system(conn, body)
     place = await _location(conn, body)
     keys = await _keys(conn, caller, body)
     cells: list[Record] = []
@@ -77,6 +77,13 @@ async def named_plan(
         body.wrong(said(body, *names), "This plan shares the host's kernel and is offered to the operator only.")
         return None
     return plan
+
+
+async def named_system(
+    conn: Connection, body: Body[Any], names: tuple[str, str] = ("os_id", "os_version")
+) -> int | None:
+    """Return the id of the operating system that either field names; what is wrong is noted."""
+    return await _either(conn, body, names, _system)
 
 
 async def _plan(conn: Connection, reference: int | UUID) -> Record | str:

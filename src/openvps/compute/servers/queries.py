@@ -75,6 +75,8 @@ SHOWN: Select[*tuple[Any, ...]] = (
 )
 
 
+THE_IMAGE = "image"  # what a rebuild is restored from; snapshots' names are others
+
 _ABSENT: ColumnElement[str] = literal_column(
     "'absent'"
 )  # no parameter: the planner must know that the partial indexes hold
@@ -183,13 +185,25 @@ async def want_reboot(conn: Connection, server_id: int) -> None:
     await conn.execute(update(server).where(server.c.id == server_id).values(reboots=server.c.reboots + 1))
 
 
-async def want_restore(conn: Connection, server_id: int, snapshot: str) -> None:
-    """Raise the generation of restores that the server shall have had; `snapshot` is the engine's name for it."""
+async def want_restore(conn: Connection, server_id: int, source: str) -> None:
+    """Raise the generation of restores that the server shall have had; `source`: a snapshot's name, or THE_IMAGE."""
     await conn.execute(
         update(server)
         .where(server.c.id == server_id)
-        .values(restores=server.c.restores + 1, restore_from=snapshot, restore_begun=False)
+        .values(restores=server.c.restores + 1, restore_from=source, restore_begun=False)
     )
+
+
+async def want_rebuild(conn: Connection, server_id: int, *, system_id: int, image_id: int) -> None:
+    """Want a server to have a fresh disk of another image."""
+    await conn.execute(update(server).where(server.c.id == server_id).values(system_id=system_id, image_id=image_id))
+    await want_restore(conn, server_id, THE_IMAGE)
+
+
+async def has_snapshots(conn: Connection, server_id: int) -> bool:
+    """Return whether a server has snapshots, or is getting one."""
+    found = select(snapshot.c.id).where(snapshot.c.server_id == server_id, snapshot.c.wanted == "present")
+    return (await conn.execute(found.limit(1))).scalar_one_or_none() is not None
 
 
 async def restore_begins(conn: Connection, server_id: int, version: int) -> None:

@@ -100,6 +100,16 @@ TRANSITIONS: dict[str, Transition] = {
         deadline_s=900,
         refused="Only an active or stopped server can be restored; this one is {status}.",
     ),
+    "rebuild": Transition(
+        allowed=frozenset({"active", "stopped"}),
+        meanwhile="rebuilding",
+        done="active",
+        failed="stopped",
+        wanted="running",
+        wanted_if_failed="stopped",
+        deadline_s=900,
+        refused="Only an active or stopped server can be rebuilt; this one is {status}.",
+    ),
     "suspend": Transition(  # by the account's standing, see suspension.py; `wanted` stays what the customer wanted
         allowed=frozenset({"active", "stopped"}),
         meanwhile="suspended",
@@ -123,7 +133,7 @@ TRANSITIONS: dict[str, Transition] = {
     "delete": Transition(
         allowed=frozenset(
             {"active", "stopped", "suspended", "error"}
-            | {"provisioning", "starting", "stopping", "rebooting", "resizing", "restoring"}
+            | {"provisioning", "starting", "stopping", "rebooting", "resizing", "restoring", "rebuilding"}
         ),
         meanwhile="deleting",
         done="deleted",

@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from openvps.engine.protocol import Machine, MachineSpec
+from openvps.engine.protocol import RESTORING, Machine, MachineSpec
 
 OURS = "user.openvps."
+OF_DISK = "image.disk."  # Incus writes `image.*` anew with every disk
 NOT_MARKS = {f"{OURS}{key}" for key in ("hostname", "authorized_keys", "nameservers")}
 POWER = "volatile.last_state.power"
 GB = 10**9
@@ -42,7 +43,7 @@ def config_of(spec: MachineSpec) -> dict[str, str]:
         f"{OURS}authorized_keys": "\n".join(spec.authorized_keys),
         f"{OURS}nameservers": " ".join(spec.nameservers),
         "cloud-init.user-data": spec.user_data or "",
-        **{f"{OURS}{key}": value for key, value in spec.marks.items()},
+        **{mark_key(mark): value for mark, value in spec.marks.items()},
     }
     return {key: value for key, value in wanted.items() if value}
 
@@ -57,6 +58,20 @@ def devices_of(spec: MachineSpec, pool: str) -> dict[str, dict[str, str]]:
         nic["parent"] = spec.nic_parent
     root = {"type": "disk", "path": "/", "pool": pool, "size": f"{spec.storage_gb}GB"}
     return {"root": root, "eth0": nic}
+
+
+def mark_key(mark: str) -> str:
+    """Return the config key of one of our marks."""
+    return (OF_DISK if mark == RESTORING else OURS) + mark
+
+
+def marks_of(config: Mapping[str, str]) -> dict[str, str]:
+    """Return our marks."""
+    return {
+        key.removeprefix(OURS).removeprefix(OF_DISK): value
+        for key, value in config.items()
+        if key.startswith((OURS, OF_DISK)) and key not in NOT_MARKS
+    }
 
 
 def kept(config: Mapping[str, str]) -> dict[str, str]:
@@ -109,11 +124,7 @@ def machine_of(instance: Mapping[str, Any]) -> Machine:
         memory_mib=size_bytes(config.get("limits.memory", "")) >> 20,
         storage_gb=plan_gb(devices.get("root", {})),
         hostname=config.get(f"{OURS}hostname", ""),
-        marks={
-            key.removeprefix(OURS): value
-            for key, value in config.items()
-            if key.startswith(OURS) and key not in NOT_MARKS
-        },
+        marks=marks_of(config),
         stopped_by_guest=config.get(POWER) == "STOPPED",
         disk_used_bytes=disks.get("root", {}).get("usage"),
     )

@@ -93,7 +93,7 @@ class IncusMachines:
 
     async def mark(self, name: str, key: str, value: str) -> None:
         """Keep one of our own notes on the machine."""
-        await self._update("PATCH", name, {"config": {words.OURS + key: value}})
+        await self._update("PATCH", name, {"config": {words.mark_key(key): value}})
 
     async def start(self, name: str) -> None:
         """Start it; running already is success. A full disk is given a little room."""

@@ -47,6 +47,12 @@ class IncusSnapshots:
         except Missing:
             return
 
+    async def rebuild(self, name: str, image: str) -> None:
+        """Give the stopped machine, which has no snapshots, a fresh disk of this image. Raises Missing."""
+        await self._client.get(f"/1.0/images/{image}")
+        source = {"type": "image", "fingerprint": image}
+        await self._client.run("POST", f"{path_of(name)}/rebuild", json={"source": source})
+
     async def renew(self, name: str, spec: MachineSpec) -> None:
         """Write all that a stopped machine is from `spec`, as if new: nothing of a restored config stays.
 
@@ -61,7 +67,7 @@ class IncusSnapshots:
             "profiles": [],
             "devices": words.devices_of(spec, self._pool),
         }
-        marks = {words.OURS + key for key in spec.marks}
+        marks = {words.mark_key(mark) for mark in spec.marks}
         shared = {key: value for key, value in config.items() if key not in marks}
         await self._client.run(
             "PUT", path_of(name), json={**wanted, "config": {**shared, "security.idmap.isolated": "false"}}
