@@ -6,6 +6,7 @@ import pytest
 
 from factories import World
 from openvps.billing.charge import charge
+from openvps.compute.servers.suspension import enforce
 from openvps.core.money import first_hours
 from openvps.ledger import queries as ledger
 
@@ -61,3 +62,18 @@ async def test_a_deleted_server_pays_the_hour_it_began_and_no_other(world: World
     await world.sql("DELETE FROM server WHERE id = :id", id=number)
     assert len(await charged(world, await begun(world) + 50 * HOUR)) == 1
     assert await world.sql("SELECT due_at FROM meter") == [(None,)]
+
+
+async def test_stopped_and_suspended_servers_cost_as_much_as_running_ones(world: World) -> None:
+    client, other = await world.a_client(), await world.a_client()
+    await world.a_server(client)
+    stopped = await world.a_server(client)
+    assert (await client("POST", f"/servers/{stopped}/stop/")).status_code == 200
+    await world.a_server(other)
+    await world.sql("UPDATE account SET suspended_at = now() WHERE id = :id", id=other.account_id)
+    assert await enforce(world.database) == 1
+    await charged(world, await begun(world) + 20 * 24 * HOUR)
+    rows = await world.sql(
+        "SELECT count(*) >= 480, max(amount_micro) < 0 FROM ledger_entry WHERE kind = 'hour' GROUP BY server_id"
+    )
+    assert [tuple(row) for row in rows] == [(True, True)] * 3
