@@ -17,6 +17,7 @@ import api
 import create
 import idle
 import lists
+import metering
 import systemd
 from tables import say
 
@@ -32,6 +33,8 @@ def main() -> int:
         return _proof()
     if asked.bench == "lists":
         return 0 if lists.run(servers=asked.servers) else 1
+    if asked.bench == "metering":
+        return 0 if metering.run(servers=asked.servers) else 1
     if asked.bench == "api" and asked.alone:
         return 0 if api.run(None, quick=asked.quick) else 1
     state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))
@@ -76,6 +79,8 @@ def _arguments() -> argparse.Namespace:
     three.add_argument("--alone", action="store_true", help="without a lab, and so without Incus beside")
     four = benches.add_parser("lists", help="the list of an account with 100 servers, and with 100,000")
     four.add_argument("--servers", type=int, default=100_000)
+    five = benches.add_parser("metering", help="the hourly charge of 100,000 servers")
+    five.add_argument("--servers", type=int, default=100_000)
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
     return parser.parse_args()
 

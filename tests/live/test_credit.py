@@ -52,3 +52,26 @@ def test_a_server_is_suspended_and_started_again_by_credit_alone(payer: Customer
     assert payer.ssh(runs, "cat /root/kept") == "kept\n"
     payer.until(off["id"], "stopped")
     assert payer.machines()[f"vps-{off['id']}"] == "Stopped"
+
+
+CLOSES_PORT_22 = "#cloud-boothook\n#!/bin/sh\nsystemctl mask --now ssh.socket ssh.service\n"
+
+
+def test_who_closes_port_22_while_the_server_is_made_pays_for_it_until_it_is_off(payer: Customer) -> None:
+    made = payer.create(user_data=CLOSES_PORT_22)
+    name = f"vps-{made['id']}"
+    payer.eventually(lambda: payer.machines().get(name) == "Running")
+    paid = "SELECT count(*) FROM ledger_entry WHERE server_id = %s AND kind = 'hour' AND amount_micro < 0"
+    payer.eventually(lambda: payer.rows(paid, made["id"]) == [(1,)])
+    closed = ("sh", "-c", "readlink /etc/systemd/system/ssh.service || true")
+    payer.eventually(lambda: payer.incus("exec", name, "--", *closed) == "/dev/null\n")
+    assert payer.get(made["id"])["status"] == "provisioning"
+
+    with psycopg.connect(payer.lab.database_url) as conn:  # its five minutes are over
+        conn.execute("UPDATE server SET deadline_at = now() WHERE id = %s", (made["id"],))
+    ended = payer.until(made["id"], "error")
+    assert "too long" in ended["error"]
+    payer.eventually(lambda: payer.machines()[name] == "Stopped")
+    payer.eventually(lambda: payer.rows("SELECT due_at FROM meter WHERE server_id = %s", made["id"]) == [(None,)])
+    assert payer.rows(paid, made["id"]) == [(1,)]
+    assert payer.rows("SELECT 1 FROM ledger_hold WHERE reference = %s", f"server:{made['id']}") == []
