@@ -126,6 +126,20 @@ class World:
                 await actions.finish(conn, [one.id for one in running], "completed")
         return number
 
+    async def a_backup(self, client: Client, server_id: int, *, status: str = "completed") -> int:
+        """Ask for a backup through the API and put it into `status`, as the worker would have."""
+        answer = await client("POST", "/backups/", {"server_id": server_id})
+        assert answer.status_code == 201, answer.text
+        number: int = answer.json()["id"]
+        if status != "in_progress":
+            await self.sql(
+                "UPDATE backup SET status = :status, look_at = NULL WHERE id = :id", status=status, id=number
+            )
+            async with self.database.begin() as conn:
+                running = await actions.unfinished(conn, number, "backup")
+                await actions.finish(conn, [one.id for one in running], "completed")
+        return number
+
     async def sql(self, statement: str, **values: Any) -> list[Any]:
         """Run one statement and return its rows."""
         async with self.database.begin() as conn:

@@ -26,6 +26,7 @@ from openvps.accounts.tokens import api as tokens_api
 from openvps.actions import api as actions_api
 from openvps.actions.waiting import Changes
 from openvps.billing import api as billing_api
+from openvps.compute.backups import api as backups_api
 from openvps.compute.locations import api as locations_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
@@ -44,6 +45,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SLICES = (
     servers_api,
     snapshots_api,
+    backups_api,
     actions_api,
     plans_api,
     systems_api,

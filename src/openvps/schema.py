@@ -428,6 +428,33 @@ snapshot = Table(  # a server's disk as it was; goes with the server
     Index("ix_snapshot_due", "look_at", postgresql_where=text("look_at IS NOT NULL")),
 )
 
+backup = Table(  # a server's disk in the store; outlives the server, so what is known of that is here
+    "backup",
+    metadata,
+    _id(),
+    _uuid(),
+    _ref("account_id", "account.id"),
+    Column("server_id", BigInteger, nullable=False),
+    Column("server_uuid", UUID, nullable=False),
+    Column("server_name", Text, nullable=False),
+    Column("backup_type", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("status", Text, nullable=False, server_default="in_progress"),
+    Column("wanted", Text, nullable=False, server_default="present"),
+    Column("size_bytes", BigInteger),  # of what was read; the store keeps less
+    Column("error", Text),
+    _moment("expires_at"),
+    _moment("look_at"),  # when the worker is due to make it what is wanted; null: nothing to do
+    _moment("deadline_at"),
+    _created_at(),
+    CheckConstraint("backup_type IN ('manual', 'automatic')", name="backup_type"),
+    CheckConstraint("status IN ('in_progress', 'completed', 'failed')", name="status"),
+    CheckConstraint("wanted IN ('present', 'absent')", name="wanted"),
+    Index(None, "account_id", "id"),
+    Index(None, "server_id"),
+    Index("ix_backup_due", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+)
+
 usage = Table(  # the latest measured use of each server
     "usage",
     metadata,

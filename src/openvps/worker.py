@@ -19,6 +19,7 @@ from openvps.accounts import idempotency
 from openvps.billing.charge import charge
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
+from openvps.compute.backups import converge as backups
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.compute.servers.suspension import enforce
@@ -60,7 +61,12 @@ async def _run(config: settings.Settings) -> None:
         await snapshots.converge(context, snapshot_id)
 
     app.task(name=jobs.CONVERGE_SERVER)(converge_server)
+
+    async def converge_backup(backup_id: int) -> None:
+        await backups.converge(context, backup_id)
+
     app.task(name=jobs.CONVERGE_SNAPSHOT)(converge_snapshot)
+    app.task(name=jobs.CONVERGE_BACKUP)(converge_backup)
     cells = Cells(context, engines, lambda name, interval_s: _take_turn(database, name, interval_s))
     try:
         async with app.open_async():
@@ -132,6 +138,7 @@ async def _sweep(app: App, context: Context) -> None:
     await enforce(context.database)
     await watch.sweep(context)
     await snapshots.sweep(context)
+    await backups.sweep(context)
 
 
 async def _forget(database: Database) -> None:

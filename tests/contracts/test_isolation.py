@@ -46,6 +46,10 @@ async def a_snapshot(world: World, owner: Client) -> Any:
     return await world.a_snapshot(owner, await world.a_server(owner))
 
 
+async def a_backup(world: World, owner: Client) -> Any:
+    return await world.a_backup(owner, await world.a_server(owner))
+
+
 async def a_key(_world: World, owner: Client) -> Any:
     return (await owner("POST", "/ssh-keys/", {"name": "laptop", "public_key": ED25519})).json()["id"]
 
@@ -119,6 +123,11 @@ CASES = {
     "get_snapshot": Case(a_snapshot),
     "delete_snapshot": Case(a_snapshot),
     "restore_snapshot": Case(a_snapshot),
+    "list_backups": Case(a_backup),
+    "create_backup": Case(a_server(), {"server_id": ID}),
+    "backup_server": Case(a_server()),
+    "get_backup": Case(a_backup),
+    "delete_backup": Case(a_backup),
     "list_plans": Case(shared=True),
     "get_plan": Case(a_plan, shared=True),
     "list_operating_systems": Case(shared=True),

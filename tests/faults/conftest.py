@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from stage import Stage
@@ -15,10 +16,11 @@ RUNS = count()
 
 
 @pytest.fixture(autouse=True)
-def _settings_of_the_stage(monkeypatch: pytest.MonkeyPatch, worker_id: str) -> None:
+def _settings_of_the_stage(monkeypatch: pytest.MonkeyPatch, worker_id: str, tmp_path: Path) -> None:
     """Give each of pytest's processes addresses and interfaces of its own, and a short grace."""
     number = 100 + int(worker_id.removeprefix("gw") or 0) if worker_id != "master" else 100
     monkeypatch.setenv("OPENVPS_IPV4_POOL", f"10.92.{number}.0/24")
+    monkeypatch.setenv("OPENVPS_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("OPENVPS_NIC_PREFIX", "flt")
     monkeypatch.setenv("OPENVPS_STOP_GRACE_S", "2")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from factories import ED25519, Client, World
 from lab import Lab
+from openvps.compute.backups import converge as backups
 from openvps.compute.servers.converge import Context, converge, machine_name
 from openvps.compute.snapshots import converge as snapshots
 from openvps.compute.systems import queries as systems
@@ -78,6 +79,23 @@ class Stage:
         while await self.world.sql("SELECT 1 FROM snapshot WHERE id = :id AND look_at IS NOT NULL", id=snapshot):
             assert time.monotonic() - began < PATIENCE_S
             await snapshots.converge(self.context(), snapshot, patience_s=1)
+            await asyncio.sleep(0.05)
+
+    async def a_backup(self, number: int, *, settled: bool = True) -> int:
+        """Ask for a server's backup, and have it stored."""
+        answer = await self.customer("POST", f"/servers/{number}/backup/")
+        assert answer.status_code == 201, answer.text
+        backup: int = answer.json()["id"]
+        if settled:
+            await self.settle_backup(backup)
+        return backup
+
+    async def settle_backup(self, backup: int) -> None:
+        """Have the worker look at a backup until nothing is due."""
+        began = time.monotonic()
+        while await self.world.sql("SELECT 1 FROM backup WHERE id = :id AND look_at IS NOT NULL", id=backup):
+            assert time.monotonic() - began < PATIENCE_S
+            await backups.converge(self.context(), backup)
             await asyncio.sleep(0.05)
 
     async def has(self, number: int, path: str) -> bool:

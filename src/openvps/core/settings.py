@@ -158,6 +158,15 @@ class Settings(BaseSettings):
         default=3600, ge=1, description="requests a token may have saved up, to make at once"
     )
 
+    # backups
+    backup_store: str | None = Field(
+        default=None,
+        description="restic repository, like s3:https://host/bucket; unset: backups/store in the data folder",
+    )
+    backup_credentials: Path | None = Field(
+        default=None, description="the store's keys, as an AWS shared credentials file that openvps-worker may read"
+    )
+
     # times
     stop_grace_s: int = Field(
         default=30, ge=1, le=600, description="seconds a server has to shut down before it is cut"

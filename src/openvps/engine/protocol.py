@@ -82,6 +82,14 @@ class DiskSnapshot:
 
 
 @dataclass(frozen=True)
+class ImageOfDisk:
+    """An image that was made of a snapshot; `size_bytes` of its tarball, uncompressed."""
+
+    fingerprint: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class Usage:
     """One machine's counters since its start, and its memory in use now."""
 
@@ -167,6 +175,14 @@ class Snapshots(Protocol):
 
     async def restore(self, name: str, snapshot: str) -> None:
         """Put the stopped machine's disk back; its config and marks go back too. Raises Missing."""
+        ...
+
+    async def publish(self, name: str, snapshot: str) -> ImageOfDisk:
+        """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing."""
+        ...
+
+    async def unpublish(self, snapshot: str) -> None:
+        """Forget the image of a snapshot; absent already is success."""
         ...
 
     async def rebuild(self, name: str, image: str) -> None:

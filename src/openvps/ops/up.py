@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import cast
 
 from openvps import migrations
+from openvps.compute.backups import store
 from openvps.core import settings
 from openvps.core.db import Database
 from openvps.core.settings import Settings
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import EngineError
 from openvps.ops import (
+    backup_key,
     btrfs_quota,
     dump,
     hostnet,
@@ -102,6 +104,11 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
         seeded = remembered(config, asyncio.run(_seed(config, daemon.socket, pool)))
     with steps.step("image", quiet=True):
         images.ensure(config)
+    with steps.step("backups") as notes:
+        if backup_key.ensure(config):
+            notes.append(
+                f"new key in {store.folder(config) / 'key'}: keep a copy elsewhere, no backup opens without it"
+            )
     with steps.step("api and worker"):
         for program in (_worker(config, daemon.socket), _api(config)):
             supervisor.add(Child(program, config.data_dir / "log"))

@@ -23,6 +23,10 @@ TAGS = {
         "Snapshots",
         "Keep a server's disk as it is now, and put it back later; a snapshot is deleted with its server.",
     ),
+    "backups": (
+        "Backups",
+        "Keep a copy of a server's disk in a store of its own: it stays when the server is deleted.",
+    ),
     "actions": ("Actions", "Follow what was asked for until it is done, or see why it failed."),
     "plans": ("Plans", "The sizes that a server can have, their prices, and where they can be had."),
     "operating-systems": ("Operating systems", "What can be installed on a server."),

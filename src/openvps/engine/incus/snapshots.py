@@ -5,13 +5,15 @@ when it was taken, which may be another machine's by now, and the note that the 
 at the host's next boot. `renew` writes both anew, before anything starts.
 """
 
+import contextlib
 from typing import Any
 
 from openvps.engine.incus import config as words
 from openvps.engine.incus.client import SUCCESS, Client
 from openvps.engine.incus.instances import path_of, subjects
-from openvps.engine.protocol import Busy, DiskSnapshot, EngineError, MachineSpec, Missing
+from openvps.engine.protocol import Busy, DiskSnapshot, EngineError, ImageOfDisk, MachineSpec, Missing
 
+OF_SNAPSHOT = "openvps.snapshot"  # on an image: of which it was made
 EXISTS_TEXTS = ("already exists", "UNIQUE constraint failed: instances_snapshots")
 
 
@@ -21,6 +23,7 @@ class IncusSnapshots:
     def __init__(self, client: Client, pool: str) -> None:
         self._client = client
         self._pool = pool
+        self._publishing: dict[str, dict[str, Any]] = {}  # operations, by snapshot; who died begins anew
 
     async def snapshot(self, name: str, snapshot: str) -> DiskSnapshot:
         """Keep the disk of the machine as it is now, running or not; kept already under this name is success."""
@@ -46,6 +49,41 @@ class IncusSnapshots:
             await self._client.run("DELETE", f"{path_of(name)}/snapshots/{snapshot}")
         except Missing:
             return
+
+    async def publish(self, name: str, snapshot: str) -> ImageOfDisk:
+        """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing."""
+        if (made := await self._published(snapshot)) is not None:
+            return made
+        if snapshot not in self._publishing:
+            wanted = {
+                "source": {"type": "snapshot", "name": f"{name}/{snapshot}"},
+                "compression_algorithm": "none",  # it is streamed into a store that finds what it has already
+                "aliases": [{"name": snapshot}],
+                "properties": {OF_SNAPSHOT: snapshot},
+            }
+            self._publishing[snapshot] = await self._client.begin("POST", "/1.0/images", json=wanted)
+        try:
+            await self._client.wait(self._publishing[snapshot])
+        except EngineError as error:
+            if not isinstance(error, Busy) or "result unknown" in str(error):
+                del self._publishing[snapshot]
+            raise
+        del self._publishing[snapshot]
+        raise Busy(f"the image of {snapshot} is there")
+
+    async def unpublish(self, snapshot: str) -> None:
+        """Forget the image of a snapshot; absent already is success. One begun by who died is found as well."""
+        for image in await self._client.get("/1.0/images", recursion="1"):
+            if image["properties"].get(OF_SNAPSHOT) == snapshot:
+                with contextlib.suppress(Missing):
+                    await self._client.run("DELETE", f"/1.0/images/{image['fingerprint']}")
+
+    async def _published(self, snapshot: str) -> ImageOfDisk | None:
+        try:
+            target = (await self._client.get(f"/1.0/images/aliases/{snapshot}"))["target"]
+            return ImageOfDisk(target, (await self._client.get(f"/1.0/images/{target}"))["size"])
+        except Missing:
+            return None
 
     async def rebuild(self, name: str, image: str) -> None:
         """Give the stopped machine, which has no snapshots, a fresh disk of this image. Raises Missing."""

@@ -1,0 +1,139 @@
+"""`/backups/`, and the client's `/servers/{id}/backup/`."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from openvps.accounts import audit, standing
+from openvps.accounts.auth import Caller, guard
+from openvps.accounts.route import Route
+from openvps.accounts.transaction import Conn
+from openvps.actions import queries as actions
+from openvps.compute.backups import queries
+from openvps.compute.backups.shape import Backup, Created, NewBackup, shown
+from openvps.compute.backups.wake import wake
+from openvps.core.clock import now
+from openvps.core.db import Connection, Record
+from openvps.core.errors import BadRequest, InvalidFields, NotFound
+from openvps.core.paging import Listing, Page, listing, page
+from openvps.core.query import Parameter, asks
+from openvps.core.requests import Body, Reference, accepts, body_of, reference
+
+router = APIRouter(tags=["backups"], route_class=Route)
+
+Reader = Annotated[Caller, guard("backups:read")]
+Writer = Annotated[Caller, guard("backups:write")]
+
+TYPES = ("manual", "automatic")
+SERVER = Parameter("server_id", "Only backups of this server: its id or UUID.")
+TYPE = Parameter("backup_type", "Only backups of this kind.", {"type": "string", "enum": list(TYPES)})
+DEADLINE = timedelta(hours=6)
+REFUSED: dict[int | str, dict[str, Any]] = {
+    400: {"description": "Bad request - invalid parameters, one is under way, or the server is on its way"}
+}
+
+
+@router.get("/backups/", openapi_extra=asks(SERVER, TYPE))
+async def list_backups(
+    request: Request, caller: Reader, conn: Conn, at: Annotated[Page, Depends(page)]
+) -> Listing[Backup]:
+    """List your account's backups, newest first, those of deleted servers too."""
+    said, kind = request.query_params.get("server_id"), request.query_params.get("backup_type")
+    wrong: dict[str, list[str]] = {}
+    of_server = None
+    if said is not None:
+        try:
+            of_server = reference(said)
+        except NotFound:
+            wrong["server_id"] = ["A server's id or UUID."]
+    if kind is not None and kind not in TYPES:
+        wrong["backup_type"] = ["`manual` or `automatic`."]
+    if wrong:
+        raise InvalidFields(wrong)
+    count, rows = await queries.page(conn, caller.account_id, of_server, kind, offset=at.offset, limit=at.size)
+    return listing(request, at, count, [shown(row) for row in rows])
+
+
+@router.post("/backups/", status_code=201, openapi_extra=accepts(NewBackup), responses=REFUSED)
+async def create_backup(
+    caller: Writer, conn: Conn, body: Annotated[Body[NewBackup], Depends(body_of(NewBackup))]
+) -> Created:
+    """Copy a server's disk as it is now into the store; it may run meanwhile."""
+    server = (
+        await queries.server_of(conn, caller.account_id, body.fields.server_id) if body.good("server_id") else None
+    )
+    if body.good("server_id") and server is None:
+        body.wrong("server_id", f"There is no server {body.fields.server_id}; see GET /api/v1/servers/.")
+    fields = body.check()
+    if server is None:
+        raise InvalidFields(body.errors)
+    return await _create(conn, caller, server, fields.description)
+
+
+@router.post("/servers/{reference_id}/backup/", status_code=201, responses=REFUSED)
+async def backup_server(reference_id: Reference, caller: Writer, conn: Conn) -> Created:
+    """Copy a server's disk into the store, as `POST /backups/` does."""
+    server = await queries.server_of(conn, caller.account_id, reference_id)
+    if server is None:
+        raise NotFound
+    return await _create(conn, caller, server, "")
+
+
+@router.get("/backups/{reference_id}/")
+async def get_backup(reference_id: Reference, caller: Reader, conn: Conn) -> Backup:
+    """Show one backup."""
+    return shown(await _one(conn, caller, reference_id))
+
+
+@router.delete("/backups/{reference_id}/", status_code=204)
+async def delete_backup(reference_id: Reference, caller: Writer, conn: Conn) -> Response:
+    """Delete a backup. This can't be undone."""
+    row = await _one(conn, caller, reference_id)
+    running = await actions.unfinished(conn, row.id, "backup")
+    await actions.finish(conn, [one.id for one in running], "cancelled", "The backup was deleted.")
+    await queries.want_absent(conn, row.id, now())
+    await _act(conn, caller, row.id, "delete")
+    await wake(conn, row.id)
+    return Response(status_code=204)
+
+
+async def _one(conn: Connection, caller: Caller, reference_id: int | UUID) -> Record:
+    row = await queries.shown(conn, caller.account_id, reference_id)
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def _create(conn: Connection, caller: Caller, server: Record, description: str) -> Created:
+    """Want a backup of a locked server. Raises BadRequest where it can't have one now."""
+    await standing.check(conn, caller.account_id)
+    if server.status not in {"active", "stopped"}:
+        raise BadRequest(f"Only an active or stopped server can be backed up; this one is {server.status}.")
+    if await queries.under_way(conn, server.id):
+        raise BadRequest("A backup of this server is being made. Wait until it is done, or delete it.")
+    at = now()
+    backup_id = await queries.add(
+        conn,
+        account_id=caller.account_id,
+        server_id=server.id,
+        server_uuid=server.uuid,
+        server_name=server.name,
+        backup_type="manual",
+        description=description,
+        look_at=at,
+        deadline_at=at + DEADLINE,
+    )
+    action_id = await _act(conn, caller, backup_id, "create")
+    await wake(conn, backup_id)
+    row = await _one(conn, caller, backup_id)
+    return {**shown(row), "message": "Backup is being made", "action_id": action_id}
+
+
+async def _act(conn: Connection, caller: Caller, backup_id: int, verb: str) -> int:
+    """Begin an action on a backup, and put it into the audit log."""
+    await audit.record(conn, caller, f"{verb}_backup", f"backup {backup_id}")
+    return await actions.begin(
+        conn, account_id=caller.account_id, kind=f"backup.{verb}", subject_id=backup_id, exclusive=False
+    )

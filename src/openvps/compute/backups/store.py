@@ -1,0 +1,128 @@
+"""The store of backups: a restic repository, in a folder or in S3-compatible storage.
+
+restic encrypts and authenticates all that it writes with the repository's key, compresses, and stores what is there
+already once. Each backup is one file, `server.tar`, tagged with the backup's name: whoever has the key gets it back
+with `restic dump`, without us.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openvps.core.settings import Settings
+
+FILE = "server.tar"
+PATH = "/usr/local/bin:/usr/bin:/bin"
+SAID_MOST = 2000
+
+
+class StoreFailed(Exception):
+    """restic couldn't do it; the text is what it said, for the log."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A backup in the store: its id there."""
+
+    id: str
+
+
+def folder(config: Settings) -> Path:
+    """Return the folder of the key and, if nothing else is set, of the store."""
+    return config.data_dir / "backups"
+
+
+class Store:
+    """One restic repository."""
+
+    def __init__(self, config: Settings) -> None:
+        own = folder(config)
+        self._env = {
+            "PATH": PATH,
+            "RESTIC_REPOSITORY": config.backup_store or str(own / "store"),
+            "RESTIC_PASSWORD_FILE": str(own / "key"),
+            "RESTIC_CACHE_DIR": str(own / "cache"),
+        }
+        if config.backup_credentials is not None:
+            self._env["AWS_SHARED_CREDENTIALS_FILE"] = str(config.backup_credentials)
+
+    async def open(self) -> None:
+        """Make the repository if there is none. Raises StoreFailed."""
+        try:
+            await self._run("cat", "config")
+        except StoreFailed as error:
+            if "Is there a repository" not in str(error):
+                raise
+            await self._run("init")
+
+    async def find(self, tag: str) -> Stored | None:
+        """Return what is stored under a tag. Raises StoreFailed."""
+        found: list[dict[str, Any]] = json.loads(await self._run("snapshots", "--json", "--tag", tag)) or []
+        return Stored(found[-1]["id"]) if found else None
+
+    async def write(self, tag: str, host: str, feed: Callable[[Path], Awaitable[None]]) -> Stored:
+        """Store what `feed` writes into a file, as it comes; all of it or nothing. Raises StoreFailed and feed's."""
+        reading, writing = os.pipe()
+        try:
+            argv = ("backup", "--json", "--quiet", "--stdin", "--stdin-filename", FILE, "--tag", tag, "--host", host)
+            process = await self._start(argv, stdin=reading)
+        finally:
+            os.close(reading)
+        try:
+            await feed(Path(f"/proc/self/fd/{writing}"))
+        except BrokenPipeError as error:  # restic ended first, and says why
+            await _ended(process)
+            raise StoreFailed("restic ended before it had read all") from error
+        except BaseException:
+            # Ended before the pipe is: an end of the file would be taken for the whole.
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            raise
+        finally:
+            os.close(writing)
+        said = await _ended(process)
+        return Stored(json.loads(said.splitlines()[-1])["snapshot_id"])
+
+    async def forget(self, tag: str) -> None:
+        """Remove what is stored under a tag, and the data that nothing else needs. Raises StoreFailed."""
+        if (stored := await self.find(tag)) is None:
+            return
+        await self._run("unlock")  # of a worker that died
+        await self._run("forget", "--prune", stored.id)
+
+    async def _run(self, *words: str) -> str:
+        return await _ended(await self._start(words, stdin=asyncio.subprocess.DEVNULL))
+
+    async def _start(self, words: Sequence[str], *, stdin: int) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                "restic",
+                *words,
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._env,
+            )
+        except FileNotFoundError as error:
+            raise StoreFailed("restic isn't installed") from error
+
+
+async def _ended(process: asyncio.subprocess.Process) -> str:
+    """Wait for restic, and return what it said. Raises StoreFailed; a cancelled wait ends it."""
+    try:
+        said, complaint = await process.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
+    if process.returncode:
+        raise StoreFailed(
+            f"restic: exit code {process.returncode}: {complaint.decode(errors='replace')[-SAID_MOST:]}"
+        )
+    return said.decode()

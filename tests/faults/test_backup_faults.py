@@ -1,0 +1,94 @@
+"""Backups, where engine or store fail: what is in the store is whole, and nothing stays in the engine."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stage import Stage
+
+from openvps.compute.backups import converge as backups
+from openvps.compute.backups import store
+from openvps.engine.protocol import Missing
+
+pytestmark = [pytest.mark.anyio, pytest.mark.live]
+
+
+@pytest.fixture(autouse=True)
+def folder(stage: Stage) -> Path:
+    """Return the folder of a store that is to be made."""
+    folder = store.folder(stage.world.config)
+    folder.mkdir()
+    (folder / "key").write_text("a key of the tests\n")
+    return folder
+
+
+def stored(folder: Path) -> list[dict[str, Any]]:
+    """Return what restic says is in the store."""
+    own = {"RESTIC_REPOSITORY": str(folder / "store"), "RESTIC_PASSWORD_FILE": str(folder / "key")}
+    argv = ["restic", "--no-cache", "--no-lock", "snapshots", "--json"]
+    done = subprocess.run(argv, env={**os.environ, **own}, capture_output=True, check=True, timeout=60)
+    return json.loads(done.stdout) or []
+
+
+async def status(stage: Stage, backup: int) -> tuple[str, str | None]:
+    shown = (await stage.customer("GET", f"/backups/{backup}/")).json()
+    return shown["status"], shown["error"]
+
+
+async def nothing_in_the_engine(stage: Stage, number: int, backup: int) -> None:
+    with pytest.raises(Missing):
+        await stage.engine.engine.restore(f"vps-{number}", f"backup-{backup}")
+    await stage.agree(number, "stopped")
+
+
+@pytest.mark.parametrize("verb", ["snapshot", "publish", "export_image", "unpublish", "delete_snapshot"])
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_backup_is_stored_once_although_a_call_fails(
+    stage: Stage, folder: Path, verb: str, *, before: bool
+) -> None:
+    number = await stage.a_server("stopped")
+    backup = await stage.a_backup(number, settled=False)
+    stage.engine.fail(verb, before=before)
+    await stage.settle_backup(backup)
+    assert await status(stage, backup) == ("completed", None)
+    assert [one["tags"] for one in stored(folder)] == [[f"backup-{backup}"]]
+    await nothing_in_the_engine(stage, number, backup)
+
+
+async def test_a_store_that_is_away_is_tried_again_until_the_deadline(stage: Stage, folder: Path) -> None:
+    number = await stage.a_server("stopped")
+    (folder / "store").write_text("no folder")
+    backup = await stage.a_backup(number, settled=False)
+    for _ in range(2):
+        await backups.converge(stage.context(), backup)
+        assert (await status(stage, backup))[0] == "in_progress"
+    (folder / "store").unlink()
+    await stage.settle_backup(backup)
+    assert await status(stage, backup) == ("completed", None)
+
+    (folder / "store").rename(folder / "elsewhere")
+    (folder / "store").write_text("no folder")
+    backup = await stage.a_backup(number, settled=False)
+    await backups.converge(stage.context(), backup)
+    await stage.world.sql("UPDATE backup SET deadline_at = now() WHERE id = :id", id=backup)
+    await stage.settle_backup(backup)
+    assert await status(stage, backup) == ("failed", "It took too long and was given up.")
+    await nothing_in_the_engine(stage, number, backup)
+
+
+async def test_a_backup_whose_server_went_has_failed_and_one_that_is_stored_stays(stage: Stage, folder: Path) -> None:
+    number = await stage.a_server("stopped")
+    kept = await stage.a_backup(number)
+    late = await stage.a_backup(number, settled=False)
+    await stage.customer("DELETE", f"/servers/{number}/")
+    await stage.settle(number)
+    await stage.settle_backup(late)
+    assert (await status(stage, late))[0] == "failed"
+    assert await status(stage, kept) == ("completed", None)
+    assert len(stored(folder)) == 1
+    assert (await stage.customer("DELETE", f"/backups/{kept}/")).status_code == 204
+    await stage.settle_backup(kept)
+    assert stored(folder) == []
