@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from factories import Client, World
+from openvps.billing import export
 from openvps.billing.charge import charge
 from openvps.billing.invoices import rounded
 
@@ -76,3 +77,41 @@ async def test_this_month_and_its_forecast_follow_the_rates(world: World) -> Non
 )
 def test_a_total_is_rounded_half_up(micro: int, text: str) -> None:
     assert rounded(micro) == text
+
+
+async def test_ledger_usage_and_invoices_are_tables_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "CHUNK", 100)
+    client = await world.a_client()
+    await a_month(world, client)
+    await world.sql("UPDATE meter SET name = '=1+1'")
+
+    async def rows(path: str) -> list[list[str]]:
+        answer = await client("GET", path)
+        assert answer.headers["content-type"].startswith("text/csv"), answer.text
+        return list(csv.reader(io.StringIO(answer.text)))
+
+    head, *entries = await rows("/account/ledger/?format=csv&month=2026-10")
+    assert head == list(export.ENTRY)
+    hours = [one for one in entries if one[2] == "hour"]
+    begins = [one[1] for one in hours]
+    assert (len(hours), begins) == (744, sorted(set(begins)))
+    assert {one[5] for one in hours} == {"'=1+1"}
+    assert sum(int(one[3].replace(".", "")) for one in hours) == -5_000_000
+    assert (await client("GET", "/account/ledger/?month=2026-10")).json()["count"] == 745
+    assert (await client("GET", "/account/ledger/?month=2026-09")).json()["count"] == 0
+    assert await rows("/account/ledger/?format=csv&month=2026-09") == [head]
+    assert await rows("/account/invoices/?format=csv") == [["id", "currency", "total"], ["2026-10", "USD", "5.00"]]
+
+    monkeypatch.setattr(export, "MOST", 500)
+    assert (await client("GET", "/account/ledger/?format=csv&month=2026-10")).status_code == 400
+    for bad in ("month=2026-13", "month=", "format=xls"):
+        assert (await client("GET", f"/account/ledger/?{bad}")).status_code == 400
+
+
+async def test_this_month_is_a_table_too(world: World) -> None:
+    client = await world.a_client()
+    number = await world.a_server(client)
+    table = await client("GET", "/account/usage/?format=csv")
+    head, row = csv.reader(io.StringIO(table.text))
+    assert head == list(export.SERVER)
+    assert (row[0], row[1], row[2], row[3], row[6]) == (str(number), "web-1", "False", "1", "USD")

@@ -4,29 +4,44 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_
 
 from openvps.billing.hours import Metered, Period
 from openvps.core.db import Connection, Record
 from openvps.schema import account, ledger_entry, meter, rate_period
 
 PAID = "credit"  # the one kind that is no charge and no correction of one
+Span = tuple[datetime, datetime] | None  # from, and before; None: all the time
+_NAMED = select(ledger_entry, meter.c.name).outerjoin(meter, meter.c.server_id == ledger_entry.c.server_id)
 _MONTH = func.to_char(func.timezone("UTC", ledger_entry.c.at), "YYYY-MM")
 
 
-async def entries(conn: Connection, account_id: int, *, offset: int, limit: int) -> tuple[int, list[Record]]:
-    """Return how many entries an account has, and some of them, newest first."""
-    mine = ledger_entry.c.account_id == account_id
-    count = (await conn.execute(select(func.count()).select_from(ledger_entry).where(mine))).scalar_one()
-    rows = await conn.execute(
-        select(ledger_entry, meter.c.name)
-        .outerjoin(meter, meter.c.server_id == ledger_entry.c.server_id)
-        .where(mine)
-        .order_by(ledger_entry.c.id.desc())
-        .offset(offset)
-        .limit(limit)
-    )
+async def entries(
+    conn: Connection, account_id: int, span: Span, *, offset: int, limit: int
+) -> tuple[int, list[Record]]:
+    """Return how many entries an account has in a span, and some of them, newest first."""
+    chosen = _chosen(account_id, span)
+    count = (await conn.execute(select(func.count()).select_from(ledger_entry).where(*chosen))).scalar_one()
+    rows = await conn.execute(_NAMED.where(*chosen).order_by(ledger_entry.c.id.desc()).offset(offset).limit(limit))
     return count, list(rows)
+
+
+async def some_by_time(
+    conn: Connection, account_id: int, span: Span, *, after: tuple[datetime, int] | None, limit: int
+) -> list[Record]:
+    """Return the entries of a span that follow (`at`, `id`), oldest first; None: from the first on."""
+    chosen = _chosen(account_id, span)
+    if after is not None:
+        chosen.append(tuple_(ledger_entry.c.at, ledger_entry.c.id) > after)
+    rows = await conn.execute(_NAMED.where(*chosen).order_by(ledger_entry.c.at, ledger_entry.c.id).limit(limit))
+    return list(rows)
+
+
+def _chosen(account_id: int, span: Span) -> list[ColumnElement[bool]]:
+    chosen = [ledger_entry.c.account_id == account_id]
+    if span is not None:
+        chosen += [ledger_entry.c.at >= span[0], ledger_entry.c.at < span[1]]
+    return chosen
 
 
 async def months(conn: Connection, account_id: int) -> list[Record]:

@@ -63,6 +63,12 @@ def month_of(at: datetime) -> tuple[datetime, datetime]:
     return begin, (begin + timedelta(days=32)).replace(day=1)
 
 
+def named(month: str) -> tuple[datetime, datetime] | None:
+    """Return when the month that is called so (`2026-11`) begins and ends, None where it is none."""
+    found = _MONTH.match(month)
+    return month_of(datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC)) if found else None
+
+
 def summary(row: Record, currency: str) -> InvoiceSummary:
     """Return a month as it stands in the list."""
     return {"id": row.month, "currency": currency, "total": rounded(int(row.amount_micro))}
@@ -70,12 +76,9 @@ def summary(row: Record, currency: str) -> InvoiceSummary:
 
 async def invoice(conn: Connection, account_id: int, month: str, currency: str) -> Invoice:
     """Return a month's invoice. Raises NotFound where nothing was charged, or `month` is none."""
-    found = _MONTH.match(month)
-    if found is None:
-        raise NotFound
-    begin, end = month_of(datetime(int(found[1]), int(found[2]), 1, tzinfo=UTC))
-    rows = await books.lines(conn, account_id, begin, end)
-    if not rows:
+    span = named(month)
+    rows = await books.lines(conn, account_id, *span) if span else []
+    if span is None or not rows:
         raise NotFound
     who = await books.owner(conn, account_id)
     person = f"{who.first_name} {who.last_name}".strip()
@@ -83,7 +86,7 @@ async def invoice(conn: Connection, account_id: int, month: str, currency: str) 
         "id": month,
         "currency": currency,
         "total": rounded(sum(int(row.amount_micro) for row in rows)),
-        "final": await books.all_charged(conn, account_id, end),
+        "final": await books.all_charged(conn, account_id, span[1]),
         "customer": ", ".join(one for one in (person, who.company_name) if one),
         "email": who.email,
         "lines": [_line(row) for row in rows],

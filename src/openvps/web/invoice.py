@@ -1,7 +1,6 @@
 """`/account/invoices/{month}/`: an invoice as JSON, as CSV, and as a page to read and print."""
 
-import csv
-import io
+from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
@@ -10,7 +9,7 @@ from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.billing.invoices import Invoice, invoice
-from openvps.core.errors import InvalidFields
+from openvps.core import spreadsheet
 from openvps.core.query import Parameter, asks
 from openvps.web.site import asset, environment
 
@@ -22,21 +21,22 @@ FORMAT = Parameter(
     {"type": "string", "enum": ["json", "csv", "html"], "default": "json"},
 )
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-COLUMNS = ("description", "server_id", "hours", "amount")
+COLUMNS = ("description", "server_id", "hours", "amount", "currency")
+ANSWERS = spreadsheet.described(COLUMNS, ("web-1", 12345, 24, "0.357142", "USD"))
+ANSWERS[200]["content"]["text/html"] = {"schema": {"type": "string"}, "example": "<!doctype html>…"}
 
 
-@router.get("/account/invoices/{reference_id}/", openapi_extra=asks(FORMAT), response_model=Invoice)
+@router.get(
+    "/account/invoices/{reference_id}/", openapi_extra=asks(FORMAT), response_model=Invoice, responses=ANSWERS
+)
 async def get_invoice(
     request: Request, reference_id: str, caller: Annotated[Caller, guard("account:read")], conn: Conn
 ) -> Invoice | Response:
     """Show a month's invoice, named by its month."""
-    wanted = request.query_params.get("format", "json")
-    if wanted not in FORMAT.schema["enum"]:
-        raise InvalidFields({"format": ["One of json, csv, html."]})
+    wanted = spreadsheet.wanted(request, FORMAT)
     made = await invoice(conn, caller.account_id, reference_id, request.app.state.settings.currency)
     if wanted == "csv":
-        name = f'attachment; filename="invoice-{made["id"]}.csv"'
-        return Response(table(made), media_type="text/csv", headers={"Content-Disposition": name})
+        return spreadsheet.answer(f"invoice-{made['id']}", COLUMNS, lines(made))
     if wanted == "html":
         headers = {
             "Content-Security-Policy": POLICY,
@@ -47,22 +47,17 @@ async def get_invoice(
     return made
 
 
-def table(made: Invoice) -> str:
-    """Return an invoice's lines as CSV, and its total as the last."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow((*COLUMNS, "currency"))
+def lines(made: Invoice) -> Iterator[tuple[spreadsheet.Cell, ...]]:
+    """Yield an invoice's lines as cells, and its total as the last."""
     for line in made["lines"]:
-        writer.writerow(
-            (_text(line["description"]), line["server_id"], line["hours"], line["amount"], made["currency"])
+        yield (
+            spreadsheet.plain(line["description"]),
+            line["server_id"],
+            line["hours"],
+            line["amount"],
+            made["currency"],
         )
-    writer.writerow(("total", "", "", made["total"], made["currency"]))
-    return out.getvalue()
-
-
-def _text(cell: str) -> str:
-    """Return a text that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell
+    yield ("total", None, None, made["total"], made["currency"])
 
 
 def page(made: Invoice, base_path: str) -> str:
