@@ -9,7 +9,8 @@ import pytest
 from factories import Client, World
 from openvps.billing import export
 from openvps.billing.charge import charge
-from openvps.billing.invoices import rounded
+from openvps.billing.invoices import month_of, rounded
+from openvps.core.clock import now
 
 pytestmark = pytest.mark.anyio
 
@@ -115,3 +116,25 @@ async def test_this_month_is_a_table_too(world: World) -> None:
     head, row = csv.reader(io.StringIO(table.text))
     assert head == list(export.SERVER)
     assert (row[0], row[1], row[2], row[3], row[6]) == (str(number), "web-1", "False", "1", "USD")
+
+
+async def test_what_debt_kept_from_being_charged_is_in_no_sum_of_the_month(world: World) -> None:
+    client = await world.a_client(credit=0)
+    begin = month_of(now())[0]
+    await world.sql(
+        "INSERT INTO ledger_entry (account_id, amount_micro, kind, reference, at)"
+        " VALUES (:a, 200000, 'credit', 'early', :b)",
+        a=client.account_id,
+        b=begin,
+    )
+    await world.a_server(client)
+    await world.sql("UPDATE meter SET started_at = :b, due_at = :b", b=begin)
+    await world.sql("UPDATE rate_period SET begins_at = :b, price_monthly_micro = 672000000", b=begin)
+    await charge(world.database, max_debt_micro=0)
+    [(charged, hours)] = await world.sql("SELECT -sum(amount_micro), count(*) FROM ledger_entry WHERE kind = 'hour'")
+    usage = (await client("GET", "/account/usage/")).json()
+    invoice = (await client("GET", f"/account/invoices/{usage['month']}/")).json()
+    assert (charged, usage["cost"], invoice["total"]) == (200000, "0.200000", "0.20")
+    assert usage["servers"][0]["hours"] == hours
+    await world.sql("UPDATE meter SET due_at = due_at - interval '1 hour'")  # one that is not charged yet
+    assert (await client("GET", "/account/usage/")).json()["cost"] == ("1.200000" if hours <= 672 else "0.200000")

@@ -63,7 +63,7 @@ def _span(request: Request) -> books.Span:
 async def get_usage(request: Request, caller: Reader, conn: Conn) -> shape.Usage | Response:
     """Show what this month costs by server, so far and to its end."""
     wanted = spreadsheet.wanted(request)
-    servers = await books.metered(conn, caller.account_id, month_of(now())[0])
+    servers = await books.used(conn, caller.account_id, month_of(now())[0])
     usage = shape.usage(servers, request.app.state.settings.currency)
     return export.usage(usage) if wanted == "csv" else usage
 

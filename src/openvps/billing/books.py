@@ -1,6 +1,7 @@
 """The SQL of an account's books: its entries, and a month's sums by server."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -94,8 +95,17 @@ async def owner(conn: Connection, account_id: int) -> Record:
     return (await conn.execute(select(*columns).where(account.c.id == account_id))).one()
 
 
-async def metered(conn: Connection, account_id: int, begin: datetime) -> list[tuple[str, Metered]]:
-    """Return the servers that an account has or had since `begin`, with their names."""
+@dataclass(frozen=True)
+class Used:
+    """A server that an account has or had, and what of a month is charged for it, in micro-units."""
+
+    name: str
+    charged_micro: int
+    metered: Metered  # what is due isn't charged yet
+
+
+async def used(conn: Connection, account_id: int, begin: datetime) -> list[Used]:
+    """Return the servers that an account has or has had since a month began, and what is charged since then."""
     mine = (meter.c.account_id == account_id, or_(meter.c.ended_at.is_(None), meter.c.ended_at >= begin))
     periods: dict[int, list[Period]] = defaultdict(list)
     for row in await conn.execute(
@@ -105,13 +115,28 @@ async def metered(conn: Connection, account_id: int, begin: datetime) -> list[tu
         .order_by(rate_period.c.server_id, rate_period.c.begins_at)
     ):
         periods[row.server_id].append(Period(row.begins_at, row.price_monthly_micro))
-    rows = await conn.execute(select(meter).where(*mine).order_by(meter.c.server_id))
+    charged = (  # in one statement with what is due: a charge in between would be seen twice, or not at all
+        select(ledger_entry.c.server_id, (-func.sum(ledger_entry.c.amount_micro)).label("amount_micro"))
+        .where(
+            ledger_entry.c.account_id == account_id,
+            ledger_entry.c.server_id.is_not(None),
+            ledger_entry.c.at >= begin,
+        )
+        .group_by(ledger_entry.c.server_id)
+        .subquery()
+    )
+    rows = await conn.execute(
+        select(meter, func.coalesce(charged.c.amount_micro, 0).label("charged_micro"))
+        .outerjoin(charged, charged.c.server_id == meter.c.server_id)
+        .where(*mine)
+        .order_by(meter.c.server_id)
+    )
     return [
-        (
+        Used(
             row.name,
-            Metered(
-                row.server_id, row.started_at, row.ended_at, row.due_at or row.started_at, periods[row.server_id]
-            ),
+            int(row.charged_micro),
+            Metered(row.server_id, row.started_at, row.ended_at, row.due_at or row.ended_at, periods[row.server_id]),
         )
         for row in rows
+        if row.server_id in periods  # made since they were read: it is there the next time
     ]

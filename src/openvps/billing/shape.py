@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from openvps.billing.hours import Metered
+from openvps.billing.books import Used
 from openvps.billing.invoices import exact, month_of
 from openvps.core.clock import iso, now
 from openvps.core.db import Record
@@ -87,20 +87,23 @@ def notice(row: Record) -> Notice:
     return {"id": row.id, "kind": row.kind, "text": row.text, "created_at": iso(row.created_at)}
 
 
-def usage(servers: list[tuple[str, Metered]], currency: str) -> Usage:
-    """Return what servers cost in the present month, by their rates."""
+def usage(servers: list[Used], currency: str) -> Usage:
+    """Return what servers cost in the present month: what is charged, and the rest by their rates."""
     at = now()
     _, end = month_of(at)
     told: list[ServerCost] = []
     cost = forecast = 0
-    for name, one in servers:
-        hours, so_far = one.month_until(at, at)
-        _, whole = one.month_until(at, end)
+    for each in servers:
+        one = each.metered
+        hours, by_rates = one.month_until(at, at)
+        due = by_rates - one.month_until(at, one.due_at)[1]
+        so_far = each.charged_micro + due
+        whole = so_far + one.month_until(at, end)[1] - by_rates
         cost, forecast = cost + so_far, forecast + whole
         told.append(
             {
                 "server_id": one.server_id,
-                "server_name": name,
+                "server_name": each.name,
                 "deleted": one.ended_at is not None,
                 "hours": hours,
                 "cost": exact(so_far),
