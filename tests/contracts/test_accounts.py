@@ -18,7 +18,8 @@ WEB = {"name": "web-1", "plan_id": 3, "os_id": 3, "location": "us-west"}
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 SHOWN = set(
     "id uuid email first_name last_name company_name is_operator max_servers max_vcpus creates_an_hour has_password "
-    "invite_expires_at disabled_at disabled_reason created_at".split()
+    "invite_expires_at disabled_at disabled_reason suspended_at suspended_reason empty_at unpaid_at servers_end_at "
+    "created_at".split()
 )
 
 

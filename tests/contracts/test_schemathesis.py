@@ -37,6 +37,11 @@ CREATE TRIGGER keep BEFORE UPDATE ON token FOR EACH ROW WHEN (OLD.id = {FAR}) EX
 CONFIGURATION = """
 request-timeout = 40  # longer than the longest ?wait=
 
+# No text here has a NUL character or half a surrogate pair, in no field: tests of their own say so.
+[generation]
+allow-x00 = false
+codec = "utf-8"
+
 [auth.openapi.bearer]
 bearer = "${TOKEN}"
 
@@ -80,6 +85,12 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 409]
 # Another account has the e-mail already; an account with servers isn't deleted, nor one's own.
 [[operations]]
 include-operation-id = ["create_account", "change_account", "delete_account", "disable_account"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409]
+
+# More than 0 unless it is an adjustment, which needs a reason; a suspension's customer is told why; and a repeated
+# Idempotency-Key of another request is 409.
+[[operations]]
+include-operation-id = ["credit_account", "suspend_account", "unsuspend_account", "enable_account"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 409]
 
 # Permissions are names of a registry, and at most one's own; expiry lies ahead.

@@ -83,15 +83,25 @@ def ensure(settings: Settings) -> Daemon:
     return _start_own(settings)
 
 
+def lxcfs_mounted() -> bool:
+    """Return whether lxcfs answers at its mount; what a killed one leaves behind doesn't (ENOTCONN)."""
+    try:
+        return LXCFS.is_mount()
+    except OSError:
+        return False
+
+
 def ensure_lxcfs(settings: Settings) -> list[str]:
     """Mount lxcfs, detached, where nobody has yet; returns what to tell the operator if it can't be."""
-    if LXCFS.is_mount():
+    if lxcfs_mounted():
         return []
+    with contextlib.suppress(ProgramFailed):  # nothing is mounted; else it is what a killed lxcfs left behind
+        run(["umount", "--lazy", str(LXCFS)])
     LXCFS.mkdir(exist_ok=True)
     pidfile = settings.data_dir / "lxcfs.pid"
     run(["setsid", "--fork", *_quietly(settings, "lxcfs"), "lxcfs", f"--pidfile={pidfile}", str(LXCFS)])
     try:
-        _until(LXCFS.is_mount, f"see {settings.data_dir / 'log' / 'lxcfs.log'}", 5)
+        _until(lxcfs_mounted, f"see {settings.data_dir / 'log' / 'lxcfs.log'}", 5)
     except NotReady as error:
         return [f"lxcfs doesn't run, so servers see the host's memory and processors: {error}"]
     return []

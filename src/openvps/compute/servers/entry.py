@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
-from openvps.schema import address, location, plan, server, system
+from openvps.compute.locations.queries import SILENT
+from openvps.schema import address, cell, location, plan, server, system
 
 _ISO: ColumnElement[str] = literal_column("""'YYYY-MM-DD"T"HH24:MI:SS"Z"'""")
 _UTC: ColumnElement[str] = literal_column("'UTC'")
@@ -68,6 +69,7 @@ ENTRY: Select[*tuple[Any, ...]] = (
         server.c.name,
         server.c.hostname,
         server.c.status,
+        func.coalesce(SILENT, literal_column("false")).label("unreachable"),  # null: its cell was never seen
         server.c.error,
         type_coerce(_OWN.c.v4, ARRAY(Text))[1].label("ip_address"),
         _OWN.c.v4.label("ipv4_addresses"),
@@ -92,5 +94,6 @@ ENTRY: Select[*tuple[Any, ...]] = (
     .join(plan, plan.c.id == server.c.plan_id)
     .join(system, system.c.id == server.c.system_id)
     .join(location, location.c.id == server.c.location_id)
+    .join(cell, cell.c.id == server.c.cell_id)
     .join(_OWN, true())
 )

@@ -30,7 +30,7 @@ def daemon(config: Settings) -> Finding:
 
 def lxcfs(_config: Settings) -> Finding:
     """Look whether servers will see their own memory and CPUs, or the host's."""
-    if incus_daemon.LXCFS.is_mount():
+    if incus_daemon.lxcfs_mounted():
         return Finding("lxcfs", "ok", f"mounted at {incus_daemon.LXCFS}")
     if shutil.which("lxcfs"):
         return Finding("lxcfs", "warn", "installed, not mounted", "`openvps up` mounts it before it starts Incus")
