@@ -1,5 +1,6 @@
 """Servers made, resized and deleted over the API run up charges; what a create held becomes the first of them."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
@@ -77,3 +78,19 @@ async def test_stopped_and_suspended_servers_cost_as_much_as_running_ones(world:
         "SELECT count(*) >= 480, max(amount_micro) < 0 FROM ledger_entry WHERE kind = 'hour' GROUP BY server_id"
     )
     assert [tuple(row) for row in rows] == [(True, True)] * 3
+
+
+async def test_several_workers_that_charge_at_once_enter_each_hour_once(world: World) -> None:
+    clients = [await world.a_client() for _ in range(4)]
+    for client in clients:
+        for _ in range(2):
+            await world.a_server(client)
+    starts = [row[0] for row in await world.sql("SELECT started_at FROM meter")]
+    held = (await world.sql("SELECT sum(amount_micro) FROM ledger_hold"))[0][0]
+    until = min(starts) + 10 * HOUR
+    counts = await asyncio.gather(*(charge(world.database, max_debt_micro=10**9, at=until) for _ in range(4)))
+    expected = sum((until - start) // HOUR + 1 for start in starts)
+    assert sum(counts) == expected
+    [(rows, charged)] = await world.sql("SELECT count(*), -sum(amount_micro) FROM ledger_entry WHERE kind = 'hour'")
+    assert rows == expected
+    assert (await world.sql("SELECT sum(amount_micro) FROM ledger_hold"))[0][0] == held - charged
