@@ -330,8 +330,9 @@ server = Table(
     Column("password_resets", Integer, nullable=False, server_default=text("0")),
     Column("password_hash", Text),
     Column("restores", Integer, nullable=False, server_default=text("0")),
-    Column("restore_from", Text),  # until done or given up: a snapshot's name in the engine, or `image`
+    Column("restore_from", Text),  # until done or given up: a snapshot's or backup's name in the engine, or `image`
     Column("restore_begun", Boolean, nullable=False, server_default=text("false")),  # the engine was told to
+    Column("restore_failure", Text),  # why it can't be done, for the customer
     _moment("look_at"),  # when converge is due; null: nothing to do
     _moment("deadline_at"),  # when the transient status must have ended
     Column("error", Text),  # why the status is `error`, for the customer

@@ -128,6 +128,7 @@ CASES = {
     "backup_server": Case(a_server()),
     "get_backup": Case(a_backup),
     "delete_backup": Case(a_backup),
+    "restore_backup": Case(a_backup),
     "list_plans": Case(shared=True),
     "get_plan": Case(a_plan, shared=True),
     "list_operating_systems": Case(shared=True),

@@ -99,8 +99,17 @@ class Stage:
             await asyncio.sleep(0.05)
 
     async def has(self, number: int, path: str) -> bool:
-        """Whether a running server has this file."""
-        return await self.engine.engine.run(machine_name(number), ["test", "-e", path]) == 0
+        """Whether a running server has this file; asked once its guest answers for one that every server has."""
+        began = time.monotonic()
+        while await self._exists(number, "/root/.ssh/authorized_keys") != 0:
+            assert time.monotonic() - began < PATIENCE_S
+            await asyncio.sleep(0.05)
+        code = await self._exists(number, path)
+        assert code in {0, 1}, f"the server couldn't be asked: exit code {code}"
+        return code == 0
+
+    async def _exists(self, number: int, path: str) -> int:
+        return await self.engine.engine.run(machine_name(number), ["test", "-e", path])
 
     async def write(self, number: int, path: str) -> None:
         assert await self.engine.engine.run(machine_name(number), ["touch", path]) == 0

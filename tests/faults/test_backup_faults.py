@@ -11,6 +11,7 @@ from stage import Stage
 
 from openvps.compute.backups import converge as backups
 from openvps.compute.backups import store
+from openvps.compute.servers.converge import converge
 from openvps.engine.protocol import Missing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
@@ -42,6 +43,67 @@ async def nothing_in_the_engine(stage: Stage, number: int, backup: int) -> None:
     with pytest.raises(Missing):
         await stage.engine.engine.restore(f"vps-{number}", f"backup-{backup}")
     await stage.agree(number, "stopped")
+
+
+async def restored(stage: Stage, number: int, backup: int) -> None:
+    """Have worker and converge look in turn, as the sweep would, until neither has anything to do."""
+    for _ in range(200):
+        waits = await stage.world.sql("SELECT 1 FROM backup WHERE id = :id AND look_at IS NOT NULL", id=backup)
+        due = await stage.due(number)
+        if not waits and not due:
+            return
+        if waits:
+            await backups.converge(stage.context(), backup)
+        if due:
+            await converge(stage.context(), number, patience_s=0)
+    pytest.fail(await stage.told(number))
+
+
+async def to_be_restored(stage: Stage) -> tuple[int, int]:
+    """Have a server backed up between two writes, and ask for what was."""
+    number = await stage.a_server("active")
+    await stage.write(number, "/root/kept")
+    backup = await stage.a_backup(number)
+    await stage.write(number, "/root/lost")
+    assert (await stage.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
+    return number, backup
+
+
+VERBS = ["put_back", "published", "stop", "mark", "rebuild", "renew", "start", "unpublish"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_backup_is_restored_although_a_call_fails(stage: Stage, verb: str, *, before: bool) -> None:
+    number, backup = await to_be_restored(stage)
+    stage.engine.calls.clear()
+    stage.engine.fail(verb, before=before)
+    await restored(stage, number, backup)
+    assert stage.engine.calls[verb] >= 1
+    await stage.agree(number, "active")
+    assert await stage.has(number, "/root/kept")
+    assert not await stage.has(number, "/root/lost")
+    assert await stage.engine.engine.published(f"backup-{backup}") is None
+    told = await stage.world.sql(
+        "SELECT DISTINCT status FROM action WHERE subject_id IN (:id, :b)", id=number, b=backup
+    )
+    assert told == [("completed",)]
+
+
+async def test_a_damaged_backup_is_named_and_the_server_is_as_it_was(stage: Stage, folder: Path) -> None:
+    number, backup = await to_be_restored(stage)
+    for pack in (folder / "store" / "data").rglob("*"):
+        if pack.is_file():
+            content = bytearray(pack.read_bytes())
+            content[len(content) // 3] ^= 1
+            pack.chmod(0o600)
+            pack.write_bytes(content)
+    await restored(stage, number, backup)
+    await stage.agree(number, "active")
+    assert await stage.has(number, "/root/lost")
+    assert await stage.engine.engine.published(f"backup-{backup}") is None
+    told = await stage.world.sql("SELECT status, error FROM action WHERE kind = 'server.restore'")
+    assert told == [("failed", backups.DAMAGED)]
 
 
 @pytest.mark.parametrize("verb", ["snapshot", "publish", "export_image", "unpublish", "delete_snapshot"])

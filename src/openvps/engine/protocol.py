@@ -5,7 +5,7 @@ verb looks first or may be repeated; none takes longer than about 5 s: what does
 and is found finished by a later look.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -179,6 +179,17 @@ class Snapshots(Protocol):
 
     async def publish(self, name: str, snapshot: str) -> ImageOfDisk:
         """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing."""
+        ...
+
+    async def put_back(self, name: str, image: str, stored: int, whole: Callable[[], Awaitable[None]]) -> None:
+        """Make an image, known as `image`, of a stored one that is read from the file descriptor `stored`.
+
+        Only its files are taken; `whole` raises where they weren't all. There already is success.
+        """
+        ...
+
+    async def published(self, image: str) -> ImageOfDisk | None:
+        """Return the image known by this name, None where there is none."""
         ...
 
     async def unpublish(self, snapshot: str) -> None:

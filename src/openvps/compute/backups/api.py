@@ -12,8 +12,10 @@ from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.actions import queries as actions
 from openvps.compute.backups import queries
-from openvps.compute.backups.shape import Backup, Created, NewBackup, shown
-from openvps.compute.backups.wake import wake
+from openvps.compute.backups.shape import Backup, Created, NewBackup, RestoringBackup, shown
+from openvps.compute.backups.wake import tag, wake
+from openvps.compute.servers import power
+from openvps.compute.servers import queries as servers
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields, NotFound
@@ -87,16 +89,56 @@ async def get_backup(reference_id: Reference, caller: Reader, conn: Conn) -> Bac
     return shown(await _one(conn, caller, reference_id))
 
 
-@router.delete("/backups/{reference_id}/", status_code=204)
+@router.delete(
+    "/backups/{reference_id}/",
+    status_code=204,
+    responses={400: {"description": "Bad request - its server is being restored from it"}},
+)
 async def delete_backup(reference_id: Reference, caller: Writer, conn: Conn) -> Response:
     """Delete a backup. This can't be undone."""
     row = await _one(conn, caller, reference_id)
+    server = await queries.server_of(conn, caller.account_id, row.server_id)
+    if server is not None and server.restore_from == tag(row.id):
+        raise BadRequest("The server is being restored from this backup. Delete it when the restore is done.")
     running = await actions.unfinished(conn, row.id, "backup")
     await actions.finish(conn, [one.id for one in running], "cancelled", "The backup was deleted.")
     await queries.want_absent(conn, row.id, now())
     await _act(conn, caller, row.id, "delete")
     await wake(conn, row.id)
     return Response(status_code=204)
+
+
+@router.post(
+    "/backups/{reference_id}/restore/",
+    responses={
+        400: {
+            "description": "Bad request - the server's status doesn't allow it, it has snapshots, or the backup "
+            "isn't complete"
+        },
+        404: {"description": "Not found - there is no such backup, or its server was deleted"},
+    },
+)
+async def restore_backup(reference_id: Reference, caller: Writer, conn: Conn) -> RestoringBackup:
+    """Put a server's disk back as in a backup: what was written since is lost. It stops first, then is as before."""
+    row = await _one(conn, caller, reference_id)
+    if await queries.server_of(conn, caller.account_id, row.server_id) is None:
+        raise NotFound("The server of this backup was deleted.")
+    if row.status != "completed":
+        raise BadRequest(f"Only a completed backup can be restored; this one is {row.status}.")
+    if await servers.has_snapshots(conn, row.server_id):
+        raise BadRequest("The server has snapshots of the disk that this replaces. Delete them first.")
+    server, action_id = await power.begin(conn, caller, row.server_id, "restore")
+    at = now()
+    await servers.want_restore(conn, server.id, tag(row.id), deadline_at=at + DEADLINE)
+    await queries.want_copy(conn, row.id, at)
+    await wake(conn, row.id)
+    return {
+        "status": "success",
+        "message": "Server is being restored from the backup",
+        "backup": {"id": row.id, "created_at": shown(row)["created_at"]},
+        "server": {"id": server.id, "name": server.name, "status": server.status},
+        "action_id": action_id,
+    }
 
 
 async def _one(conn: Connection, caller: Caller, reference_id: int | UUID) -> Record:

@@ -9,11 +9,13 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from tarfile import TarError
 
 from openvps.actions import queries as actions
 from openvps.compute.backups import queries
 from openvps.compute.backups.store import Store, StoreFailed
 from openvps.compute.backups.wake import tag, wake
+from openvps.compute.servers import queries as servers
 from openvps.compute.servers.converge import AWAY_S, BUSY_S, Context, machine_name
 from openvps.core import jobs, log
 from openvps.core.clock import now
@@ -22,6 +24,7 @@ from openvps.engine.protocol import Away, Busy, Engine, EngineError, ImageOfDisk
 logger = log.get(__name__)
 
 AGAIN_S = 60.0  # after a store failed
+DAMAGED = "The backup can't be read back whole. The server is as it was. Restore another one, and tell your provider."
 ENGINE_S = 5400.0  # for the image of one disk
 
 
@@ -40,7 +43,7 @@ async def converge(context: Context, backup_id: int) -> None:
     """Have a backup stored or forgotten, or leave word when to look again."""
     async with context.database.begin() as conn:
         row = await queries.row(conn, backup_id)
-        if row is None or (row.wanted == "present" and row.status != "in_progress"):
+        if row is None:
             return
         running = await actions.unfinished(conn, backup_id, "backup")
         await actions.progressed(conn, running, 0)
@@ -58,6 +61,9 @@ async def converge(context: Context, backup_id: int) -> None:
 
 async def _step(context: Context, row: queries.Row, ids: list[int]) -> None:
     store, name = Store(context.settings), tag(row.id)
+    if row.wanted == "present" and row.status != "in_progress":
+        await _lend(context, row, store)
+        return
     if row.wanted == "absent":
         await store.open()
         await _clear(context, row)
@@ -78,6 +84,28 @@ async def _step(context: Context, row: queries.Row, ids: list[int]) -> None:
         if await queries.settle(conn, row, status="completed", size_bytes=image.size_bytes if image else None):
             await actions.finish(conn, ids, "completed")
             logger.info("backup_stored", backup=row.id, server=row.server_id)
+
+
+async def _lend(context: Context, row: queries.Row, store: Store) -> None:
+    """While the server is restored from a backup its cell has an image made of it; afterwards no more."""
+    name = tag(row.id)
+    if row.restore_from != name:
+        await _clear(context, row)
+        async with context.database.begin() as conn:
+            await queries.rests(conn, row)
+        return
+    engine = _engine(context, row)
+    if await engine.published(name) is None:
+        stored = await store.find(name)
+        try:
+            async with store.read(stored) as (file, whole):
+                await engine.put_back(machine_name(row.server_id), name, file, whole)
+        except (StoreFailed, TarError, ValueError):
+            logger.exception("backup_damaged", backup=row.id, server=row.server_id)
+            async with context.database.begin() as conn:
+                await servers.give_up_restore(conn, row.server_id, name, DAMAGED, now())
+    async with context.database.begin() as conn:
+        await queries.look_again(conn, row.id, now() + timedelta(seconds=AWAY_S))
 
 
 async def _fail(context: Context, row: queries.Row, ids: list[int], reason: str) -> None:

@@ -59,7 +59,7 @@ async def server_of(conn: Connection, account_id: int, reference: int | UUID) ->
     """Return one of the account's servers, locked: so that its backups under way can be counted."""
     key = server.c.uuid if isinstance(reference, UUID) else server.c.id
     where = (server.c.account_id == account_id, server.c.wanted != "absent", key == reference)
-    columns = (server.c.id, server.c.uuid, server.c.name, server.c.status)
+    columns = (server.c.id, server.c.uuid, server.c.name, server.c.status, server.c.restore_from)
     return (await conn.execute(select(*columns).where(*where).with_for_update())).one_or_none()
 
 
@@ -93,6 +93,7 @@ class Row:
     status: str
     wanted: str
     deadline_at: datetime | None
+    restore_from: str | None
 
 
 async def row(conn: Connection, backup_id: int) -> Row | None:
@@ -100,7 +101,9 @@ async def row(conn: Connection, backup_id: int) -> Row | None:
     columns = (backup.c.id, backup.c.server_id, server.c.cell_id, backup.c.status, backup.c.wanted)
     joined = backup.outerjoin(server, server.c.id == backup.c.server_id)
     found = await conn.execute(
-        select(*columns, backup.c.deadline_at).select_from(joined).where(backup.c.id == backup_id)
+        select(*columns, backup.c.deadline_at, server.c.restore_from)
+        .select_from(joined)
+        .where(backup.c.id == backup_id)
     )
     one = found.one_or_none()
     return Row(*one) if one else None
@@ -115,6 +118,18 @@ async def settle(
         update(backup).where(backup.c.id == seen.id, backup.c.wanted == seen.wanted).values(**values)
     )
     return done.rowcount == 1
+
+
+async def want_copy(conn: Connection, backup_id: int, at: datetime) -> None:
+    """Have the worker copy a backup to its server's cell."""
+    await conn.execute(update(backup).where(backup.c.id == backup_id).values(look_at=at))
+
+
+async def rests(conn: Connection, seen: Row) -> None:
+    """Note that there is nothing to do for a backup."""
+    await conn.execute(
+        update(backup).where(backup.c.id == seen.id, backup.c.wanted == seen.wanted).values(look_at=None)
+    )
 
 
 async def remove(conn: Connection, backup_id: int) -> None:

@@ -57,6 +57,31 @@ class Created(Backup):
     action_id: Annotated[int, Field(description="The action to follow, at `/actions/{action_id}/`.", examples=[4711])]
 
 
+class BackupPart(TypedDict):
+    """The backup that is restored."""
+
+    id: Annotated[int, Field(description="The backup's id.", examples=[57])]
+    created_at: Annotated[str, Field(description="When it was asked for, UTC.", examples=["2026-11-23T14:30:00Z"])]
+
+
+class RestoredServer(ServerPart):
+    """The server, on its way."""
+
+    status: Annotated[str, Field(description="`restoring`.", examples=["restoring"])]
+
+
+class RestoringBackup(TypedDict):
+    """What a restore answers at once; the server gets there by itself."""
+
+    status: Annotated[str, Field(description="`success`: the server is on its way.", examples=["success"])]
+    message: Annotated[
+        str, Field(description="What happens now.", examples=["Server is being restored from the backup"])
+    ]
+    backup: Annotated[BackupPart, Field(description="The backup that it is restored from.")]
+    server: Annotated[RestoredServer, Field(description="The server that it happens to.")]
+    action_id: Annotated[int, Field(description="The action to follow, at `/actions/{action_id}/`.", examples=[4711])]
+
+
 def shown(row: Record) -> Backup:
     """Return a backup as the API shows it."""
     return {

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,28 @@ class Store:
         said = await _ended(process)
         return Stored(json.loads(said.splitlines()[-1])["snapshot_id"])
 
+    @asynccontextmanager
+    async def read(self, stored: Stored | None) -> AsyncGenerator[tuple[int, Callable[[], Awaitable[None]]]]:
+        """Yield a file descriptor to read a backup from, and what then raises StoreFailed if it wasn't whole."""
+        if stored is None:
+            raise StoreFailed("there is no such backup in the store")
+        reading, writing = os.pipe()
+        try:
+            process = await self._start(("dump", stored.id, FILE), stdin=asyncio.subprocess.DEVNULL, stdout=writing)
+        finally:
+            os.close(writing)
+
+        async def whole() -> None:
+            await _ended(process)
+
+        try:
+            yield reading, whole
+        finally:
+            os.close(reading)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
     async def forget(self, tag: str) -> None:
         """Remove what is stored under a tag, and the data that nothing else needs. Raises StoreFailed."""
         if (stored := await self.find(tag)) is None:
@@ -99,13 +122,15 @@ class Store:
     async def _run(self, *words: str) -> str:
         return await _ended(await self._start(words, stdin=asyncio.subprocess.DEVNULL))
 
-    async def _start(self, words: Sequence[str], *, stdin: int) -> asyncio.subprocess.Process:
+    async def _start(
+        self, words: Sequence[str], *, stdin: int, stdout: int = asyncio.subprocess.PIPE
+    ) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
                 "restic",
                 *words,
                 stdin=stdin,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=stdout,
                 stderr=asyncio.subprocess.PIPE,
                 env=self._env,
             )
@@ -125,4 +150,4 @@ async def _ended(process: asyncio.subprocess.Process) -> str:
         raise StoreFailed(
             f"restic: exit code {process.returncode}: {complaint.decode(errors='replace')[-SAID_MOST:]}"
         )
-    return said.decode()
+    return (said or b"").decode()

@@ -22,13 +22,24 @@ from openvps.core import log
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
 from openvps.core.settings import Settings
-from openvps.engine.protocol import RESTORING, Away, Busy, Engine, EngineError, Machine, MachineSpec, Missing
+from openvps.engine.protocol import (
+    RESTORING,
+    Away,
+    Busy,
+    Engine,
+    EngineError,
+    ImageOfDisk,
+    Machine,
+    MachineSpec,
+    Missing,
+)
 from openvps.ledger import queries as ledger
 from openvps.ledger import rates
 
 logger = log.get(__name__)
 
 BUSY_S = 0.2  # between looks while the engine works
+COPIED_S = 1.0  # between looks while a backup is copied
 AWAY_S = 5.0  # between looks while the engine doesn't answer, or refuses
 PASSWORD_S = 60.0  # a guest that answers neither yes nor no has had its time
 MAX_LINUX_HOSTNAME = 64  # HOST_NAME_MAX
@@ -149,8 +160,12 @@ async def ensure_restored(at: Sight) -> None:
     """
     if at.machine is None or _mark(at.machine, "restores") >= at.row.restores:
         return
+    if at.row.restore_from is not None and at.row.restore_failure is not None:
+        raise Failed(at.row.restore_failure)
     told = _mark(at.machine, RESTORING) == at.row.restores
     if at.row.restore_from is not None and (told or not at.row.restore_begun):
+        if not at.row.restore_begun and at.row.restore_from.startswith(queries.OF_A_BACKUP):
+            await _copied(at, at.row.restore_from)
         if at.machine.status == "running":
             await _shut_down(at, since=at.since("server.restore") or at.since("server.rebuild"))
         if not told:
@@ -165,10 +180,19 @@ async def ensure_restored(at: Sight) -> None:
     raise Wait
 
 
+async def _copied(at: Sight, backup: str) -> ImageOfDisk:
+    """Return the image of a backup, once the cell has it: until then the server goes on."""
+    if (image := await at.engine.published(backup)) is None:
+        raise Wait(COPIED_S)
+    return image
+
+
 async def _restore(at: Sight, source: str) -> None:
     try:
         if source == queries.THE_IMAGE:
             await at.engine.rebuild(at.name, at.row.image)
+        elif source.startswith(queries.OF_A_BACKUP):
+            await at.engine.rebuild(at.name, (await _copied(at, source)).fingerprint)
         else:
             await at.engine.restore(at.name, source)
     except Missing as error:

@@ -75,6 +75,7 @@ SHOWN: Select[*tuple[Any, ...]] = (
 )
 
 
+OF_A_BACKUP = "backup-"  # what a restore from a backup begins with
 THE_IMAGE = "image"  # what a rebuild is restored from; snapshots' names are others
 
 _ABSENT: ColumnElement[str] = literal_column(
@@ -185,12 +186,18 @@ async def want_reboot(conn: Connection, server_id: int) -> None:
     await conn.execute(update(server).where(server.c.id == server_id).values(reboots=server.c.reboots + 1))
 
 
-async def want_restore(conn: Connection, server_id: int, source: str) -> None:
+async def want_restore(conn: Connection, server_id: int, source: str, *, deadline_at: datetime | None = None) -> None:
     """Raise the generation of restores that the server shall have had; `source`: a snapshot's name, or THE_IMAGE."""
     await conn.execute(
         update(server)
         .where(server.c.id == server_id)
-        .values(restores=server.c.restores + 1, restore_from=source, restore_begun=False)
+        .values(
+            restores=server.c.restores + 1,
+            deadline_at=deadline_at or server.c.deadline_at,
+            restore_from=source,
+            restore_begun=False,
+            restore_failure=None,
+        )
     )
 
 
@@ -198,6 +205,15 @@ async def want_rebuild(conn: Connection, server_id: int, *, system_id: int, imag
     """Want a server to have a fresh disk of another image."""
     await conn.execute(update(server).where(server.c.id == server_id).values(system_id=system_id, image_id=image_id))
     await want_restore(conn, server_id, THE_IMAGE)
+
+
+async def give_up_restore(conn: Connection, server_id: int, source: str, reason: str, at: datetime) -> None:
+    """Have converge end a restore that can't be done, unless it was begun or isn't wanted any more."""
+    await conn.execute(
+        update(server)
+        .where(server.c.id == server_id, server.c.restore_from == source, ~server.c.restore_begun)
+        .values(restore_failure=reason, look_at=at)
+    )
 
 
 async def has_snapshots(conn: Connection, server_id: int) -> bool:
@@ -263,6 +279,7 @@ class Row:
     restores: int
     restore_from: str | None
     restore_begun: bool
+    restore_failure: str | None
     deadline_at: datetime | None
     vcpus: int
     memory_mib: int
@@ -291,6 +308,7 @@ async def row(conn: Connection, server_id: int) -> Row | None:
                 server.c.restores,
                 server.c.restore_from,
                 server.c.restore_begun,
+                server.c.restore_failure,
                 server.c.deadline_at,
                 server.c.vcpus,
                 server.c.memory_mib,

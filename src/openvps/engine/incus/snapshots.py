@@ -5,11 +5,19 @@ when it was taken, which may be another machine's by now, and the note that the 
 at the host's next boot. `renew` writes both anew, before anything starts.
 """
 
+import asyncio
 import contextlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import urlencode
+
+import httpx2
 
 from openvps.engine.incus import config as words
-from openvps.engine.incus.client import SUCCESS, Client
+from openvps.engine.incus import disk_image
+from openvps.engine.incus.cell import CHUNK, UPLOAD_S
+from openvps.engine.incus.client import CONNECT_S, SUCCESS, Client
 from openvps.engine.incus.instances import path_of, subjects
 from openvps.engine.protocol import Busy, DiskSnapshot, EngineError, ImageOfDisk, MachineSpec, Missing
 
@@ -52,7 +60,7 @@ class IncusSnapshots:
 
     async def publish(self, name: str, snapshot: str) -> ImageOfDisk:
         """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing."""
-        if (made := await self._published(snapshot)) is not None:
+        if (made := await self.published(snapshot)) is not None:
             return made
         if snapshot not in self._publishing:
             wanted = {
@@ -71,6 +79,55 @@ class IncusSnapshots:
         del self._publishing[snapshot]
         raise Busy(f"the image of {snapshot} is there")
 
+    async def put_back(self, name: str, image: str, stored: int, whole: Callable[[], Awaitable[None]]) -> None:
+        """Make an image, known as `image`, of a stored one that is read from the file descriptor `stored`.
+
+        Only its files are taken; `whole` raises where they weren't all. There already is success.
+        """
+        if await self.published(image) is not None:
+            return
+        metadata = disk_image.at_starts(await self._client.get(f"{path_of(name)}/metadata"))
+        templates = {
+            one["template"]: await self._template(name, one["template"]) for one in metadata["templates"].values()
+        }
+        reading, writing = os.pipe()
+
+        def assemble() -> None:
+            with os.fdopen(writing, "wb") as out, os.fdopen(os.dup(stored), "rb") as source:
+                disk_image.assemble(metadata, templates, source, out)
+                while source.read(CHUNK):
+                    pass
+
+        async def content() -> AsyncIterator[bytes]:
+            assembling = asyncio.create_task(asyncio.to_thread(assemble))
+            try:
+                while chunk := await asyncio.to_thread(os.read, reading, CHUNK):
+                    yield chunk
+                await assembling
+                await whole()  # what breaks off here is no image: the engine hears no end
+            finally:
+                os.close(reading)
+                await asyncio.gather(assembling, return_exceptions=True)
+
+        operation = await self._client.begin(
+            "POST",
+            "/1.0/images",
+            content=content(),
+            headers={
+                "Content-Type": "application/octet-stream",
+                "X-Incus-filename": f"{image}.tar",
+                "X-Incus-aliases": f"alias={image}",
+                "X-Incus-properties": urlencode({OF_SNAPSHOT: image}),
+            },
+            timeout=httpx2.Timeout(UPLOAD_S, connect=CONNECT_S),
+        )
+        await self._client.wait(operation, UPLOAD_S)
+
+    async def _template(self, name: str, template: str) -> bytes:
+        where = f"{path_of(name)}/metadata/templates"
+        async with self._client.stream("GET", where, query={"path": template}) as answer:
+            return await answer.aread()
+
     async def unpublish(self, snapshot: str) -> None:
         """Forget the image of a snapshot; absent already is success. One begun by who died is found as well."""
         for image in await self._client.get("/1.0/images", recursion="1"):
@@ -78,9 +135,10 @@ class IncusSnapshots:
                 with contextlib.suppress(Missing):
                     await self._client.run("DELETE", f"/1.0/images/{image['fingerprint']}")
 
-    async def _published(self, snapshot: str) -> ImageOfDisk | None:
+    async def published(self, image: str) -> ImageOfDisk | None:
+        """Return the image known by this name, None where there is none."""
         try:
-            target = (await self._client.get(f"/1.0/images/aliases/{snapshot}"))["target"]
+            target = (await self._client.get(f"/1.0/images/aliases/{image}"))["target"]
             return ImageOfDisk(target, (await self._client.get(f"/1.0/images/{target}"))["size"])
         except Missing:
             return None
