@@ -20,11 +20,13 @@ from openvps.billing.charge import charge
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
 from openvps.compute.backups import converge as backups
+from openvps.compute.backups import schedule
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.compute.servers.suspension import enforce
 from openvps.compute.snapshots import converge as snapshots
 from openvps.core import jobs, log, settings
+from openvps.core.clock import now
 from openvps.core.db import Database
 from openvps.core.money import MICRO
 from openvps.engine.protocol import Engine, EngineError
@@ -35,6 +37,7 @@ logger = log.get(__name__)
 CONCURRENCY = 256  # coroutines that mostly wait; each cell's gate lets some through at once
 SWEEP_S = 5.0
 FORGET_S = 900.0
+NIGHTS_S = 60.0
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
 POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
 
@@ -82,6 +85,7 @@ async def _work(app: App, context: Context, cells: Cells) -> None:
         asyncio.create_task(_every(context, "sweep", SWEEP_S, lambda: _sweep(app, context))),
         asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context.database))),
         asyncio.create_task(_every(context, "billing", context.settings.billing_interval_s, lambda: _bill(context))),
+        asyncio.create_task(_every(context, "nights", NIGHTS_S, lambda: _back_up(context))),
         asyncio.create_task(cells.keep()),
     ]
     worker = asyncio.create_task(
@@ -145,6 +149,12 @@ async def _forget(database: Database) -> None:
     """Remove what is kept for a time only."""
     async with database.begin() as conn:
         await idempotency.forget_old(conn)
+
+
+async def _back_up(context: Context) -> None:
+    """Begin the daily backups that are due."""
+    if begun := await schedule.nightly(context.database, days=context.settings.backup_days, at=now()):
+        logger.info("backups_begun", servers=begun)
 
 
 async def _bill(context: Context) -> None:

@@ -167,6 +167,8 @@ class Settings(BaseSettings):
         default=None, description="the store's keys, as an AWS shared credentials file that openvps-worker may read"
     )
 
+    backup_days: int = Field(default=31, ge=1, le=3650, description="days that a daily backup is kept")
+
     # times
     stop_grace_s: int = Field(
         default=30, ge=1, le=600, description="seconds a server has to shut down before it is cut"

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 
 from openvps.core.db import Connection, Record
 from openvps.schema import backup, server
@@ -148,5 +148,63 @@ async def due(conn: Connection, at: datetime, *, limit: int = 100) -> list[int]:
     """Return the backups to be looked at by `at`."""
     found = await conn.execute(
         select(backup.c.id).where(backup.c.look_at <= at).order_by(backup.c.look_at).limit(limit)
+    )
+    return list(found.scalars())
+
+
+# the nights' side
+
+HOUR_S, WINDOW_S, DAY_S = 3 * 3600, 3 * 3600, 86400  # from 03:00 UTC, spread over three hours
+SPREAD = 7919  # a prime: neighbours' servers begin far from each other
+
+
+async def nightly(conn: Connection, at: datetime, limit: int) -> list[Record]:
+    """Return servers to be backed up since their own moment of the last night; locked, each to one worker."""
+    offset = HOUR_S + (server.c.id * SPREAD) % WINDOW_S
+    nights = func.floor((at.timestamp() - offset) / DAY_S)
+    moment = func.to_timestamp(nights * DAY_S + offset)
+    had = exists().where(
+        backup.c.server_id == server.c.id,
+        or_(
+            and_(backup.c.backup_type == "automatic", backup.c.created_at >= moment),
+            and_(backup.c.status == "in_progress", backup.c.wanted == "present"),
+        ),
+    )
+    found = await conn.execute(
+        select(server.c.id, server.c.uuid, server.c.name, server.c.account_id)
+        .where(
+            server.c.backups_enabled,
+            server.c.wanted != "absent",
+            server.c.status.in_(("active", "stopped")),
+            server.c.ready_at < moment,
+            ~had,
+        )
+        .order_by(server.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list(found)
+
+
+async def past_their_term(conn: Connection, at: datetime, limit: int) -> list[int]:
+    """Return automatic backups whose term is over; a live server's last good one isn't among them."""
+    newer = backup.alias()
+    replaced = exists().where(
+        newer.c.server_id == backup.c.server_id,
+        newer.c.id > backup.c.id,
+        newer.c.status == "completed",
+        newer.c.wanted == "present",
+    )
+    lives = exists().where(server.c.id == backup.c.server_id, server.c.wanted != "absent")
+    found = await conn.execute(
+        select(backup.c.id)
+        .where(
+            backup.c.backup_type == "automatic",
+            backup.c.wanted == "present",
+            backup.c.status != "in_progress",
+            backup.c.expires_at <= at,
+            or_(replaced, ~lives, backup.c.status == "failed"),
+        )
+        .limit(limit)
     )
     return list(found.scalars())
