@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    REAL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -477,6 +478,37 @@ usage = Table(  # the latest measured use of each server
     Column("month_received_bytes", BigInteger, nullable=False),
     Column("month_sent_bytes", BigInteger, nullable=False),
 )
+
+
+_REAL: REAL[float] = REAL()
+
+
+def _history(name: str, begins: str) -> Table:
+    """Return a table of what servers used in equal steps of time; its partitions are made and dropped by the worker.
+
+    No foreign key: a deleted server's rows stay until their partition goes.
+    """
+    return Table(
+        name,
+        metadata,
+        Column("server_id", BigInteger, nullable=False, autoincrement=False),
+        Column(begins, DateTime(timezone=True), nullable=False),
+        Column("samples", Integer, nullable=False),
+        Column("seconds", _REAL, nullable=False),  # that were measured
+        Column("vcpu_seconds", _REAL, nullable=False),  # of the plan, in them
+        Column("cpu_seconds", _REAL, nullable=False),
+        Column("memory_used_bytes", BigInteger, nullable=False),  # mean of the samples
+        Column("disk_used_bytes", BigInteger, nullable=False),  # as above
+        Column("received_bytes", BigInteger, nullable=False),
+        Column("sent_bytes", BigInteger, nullable=False),
+        PrimaryKeyConstraint("server_id", begins),
+        postgresql_partition_by=f"RANGE ({begins})",
+    )
+
+
+usage_minute = _history("usage_minute", "at")
+usage_5min = _history("usage_5min", "at")
+usage_hour = _history("usage_hour", "hour")  # billing takes a server's traffic from it
 
 # what happens to them
 

@@ -25,6 +25,7 @@ from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.compute.servers.suspension import enforce
 from openvps.compute.snapshots import converge as snapshots
+from openvps.compute.usage import partitions
 from openvps.core import jobs, log, settings
 from openvps.core.clock import now
 from openvps.core.db import Database
@@ -149,6 +150,7 @@ async def _forget(database: Database) -> None:
     """Remove what is kept for a time only."""
     async with database.begin() as conn:
         await idempotency.forget_old(conn)
+    await partitions.drop_old(database, now())
 
 
 async def _back_up(context: Context) -> None:

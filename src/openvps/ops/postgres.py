@@ -92,6 +92,9 @@ def grant(settings: Settings) -> None:
                 "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {}",
             ):
                 connection.execute(sql.SQL(text).format(role))
+        for function in ("openvps_add_partition", "openvps_drop_partition"):
+            text = "GRANT EXECUTE ON FUNCTION {} TO openvps_worker"
+            connection.execute(sql.SQL(text).format(sql.Identifier(function)))
 
 
 def _init(data: Path) -> None:

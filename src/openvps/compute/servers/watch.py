@@ -5,18 +5,14 @@ the whole cell finds the same, in one call, if the event was lost.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
 
 from openvps.actions import queries as actions
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import queries, search
+from openvps.compute.servers import queries, sample, search
 from openvps.compute.servers.converge import Context, server_id
+from openvps.compute.usage import history
 from openvps.core import jobs, log
 from openvps.core.clock import now
-from openvps.core.db import Record
 from openvps.engine.protocol import BEGUN, Engine, Machine, Usage
 
 logger = log.get(__name__)
@@ -39,18 +35,22 @@ async def look_at_cell(context: Context, cell_id: int) -> None:
     """Compare a whole cell with its rows, and take a sample of what its servers use: two calls of the engine."""
     engine = context.engines[cell_id]
     machines = {found: one for one in await engine.machines() if (found := server_id(one.name)) is not None}
+    began = now()
     usage = await engine.usage()
+    ended = now()
     async with context.database.begin() as conn:
-        await locations.seen(conn, cell_id)
+        await locations.seen(conn, cell_id)  # locks the cell's row: one reading is counted at a time
         settled = await queries.settled_in_cell(conn, cell_id)
         before = await queries.counters(conn, cell_id)
-        at = now()
         samples = [
-            _sample(server, row, machines.get(server), usage.get(machines[server].name), at)
+            sample.take(server, row, machines[server], usage.get(machines[server].name), ended)
             for server, row in before.items()
-            if server in machines and _counts(machines[server], usage)
+            if server in machines
+            and _counts(machines[server], usage)
+            and not sample.late(row.sampled_at, began, now())
         ]
-        await queries.keep_samples(conn, samples)
+        await queries.keep_samples(conn, [latest for latest, _ in samples])
+        await history.add(conn, ended, [one for _, one in samples])
     for server, status in settled.items():
         await _compare(context, server, status, machines.get(server))
 
@@ -99,42 +99,3 @@ async def _compare(context: Context, server: int, status: str, machine: Machine 
 def _counts(machine: Machine, usage: Mapping[str, Usage]) -> bool:
     """Whether there is a sample to take; one without counters would count them all anew when they are back."""
     return machine.status == "stopped" or machine.name in usage
-
-
-@dataclass(frozen=True)
-class _Counted:
-    cpu_seconds: float
-    received_bytes: int
-    sent_bytes: int
-
-
-def _since(now_at: float, before: float | None) -> float:
-    """Return how far a counter has come; one that fell was reset, and counts from zero."""
-    return now_at if before is None or now_at < before else now_at - before
-
-
-def _sample(server: int, row: Record, machine: Machine | None, used: Usage | None, at: datetime) -> dict[str, Any]:
-    """Return a server's row of `usage`: what is in use now, rates since the sample before, totals of the month."""
-    counted = _Counted(used.cpu_seconds, used.received_bytes, used.sent_bytes) if used else _Counted(0.0, 0, 0)
-    first = row.sampled_at is None
-    elapsed_s = (at - row.sampled_at).total_seconds() if not first else 0.0
-    cpu_s = _since(counted.cpu_seconds, None if first else float(row.cpu_seconds))
-    received = _since(counted.received_bytes, row.received_bytes)
-    sent = _since(counted.sent_bytes, row.sent_bytes)
-    month = f"{at:%Y-%m}"
-    goes_on = row.month == month
-    percent = 100 * cpu_s / (elapsed_s * row.vcpus) if elapsed_s > 0 else 0.0
-    disk = machine.disk_used_bytes if machine and machine.disk_used_bytes is not None else row.disk_used_bytes
-    return {
-        "server_id": server,
-        "sampled_at": at,
-        "cpu_seconds": Decimal(str(counted.cpu_seconds)),
-        "received_bytes": counted.received_bytes,
-        "sent_bytes": counted.sent_bytes,
-        "cpu_percent": Decimal(str(round(min(max(percent, 0.0), 100.0), 2))),
-        "memory_used_bytes": used.memory_used_bytes if used else 0,
-        "disk_used_bytes": disk or 0,
-        "month": month,
-        "month_received_bytes": int(received) + (row.month_received_bytes if goes_on else 0),
-        "month_sent_bytes": int(sent) + (row.month_sent_bytes if goes_on else 0),
-    }
