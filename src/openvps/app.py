@@ -30,6 +30,7 @@ from openvps.compute.backups import api as backups_api
 from openvps.compute.locations import api as locations_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
+from openvps.compute.servers import metrics as metrics_api
 from openvps.compute.snapshots import api as snapshots_api
 from openvps.compute.systems import api as systems_api
 from openvps.core import log, settings
@@ -44,6 +45,7 @@ BASE_PATH = "/api/v1"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SLICES = (
     servers_api,
+    metrics_api,
     snapshots_api,
     backups_api,
     actions_api,

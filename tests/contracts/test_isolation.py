@@ -115,6 +115,7 @@ CASES = {
     "resize_server": Case(a_server(), {"plan": 1}),
     "rebuild_server": Case(a_server(), {"os_id": 3}),
     "list_server_actions": Case(a_server()),
+    "get_server_metrics": Case(a_server()),
     "reset_password": Case(a_server()),
     "get_action": Case(an_action),
     "list_snapshots": Case(a_snapshot),
