@@ -77,6 +77,14 @@ include-operation-id = [
 ]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 402, 404, 409, 503]
 
+# Whether the server exists and its status allows it, how many there are, and whether the snapshot or backup is whole.
+[[operations]]
+include-operation-id = [
+  "create_snapshot", "snapshot_server", "restore_snapshot", "delete_snapshot",
+  "create_backup", "backup_server", "restore_backup", "delete_backup", "rebuild_server",
+]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 402, 404, 409, 503]
+
 # A public key is base64 of a structure with lengths, and is refused if the account has it already.
 [[operations]]
 include-operation-id = "create_ssh_key"

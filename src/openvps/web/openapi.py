@@ -9,6 +9,7 @@ from fastapi.routing import iter_route_contexts
 
 from openvps.accounts.auth import Guard
 from openvps.accounts.route import Route
+from openvps.core import requests
 from openvps.web.examples import Schema, body_examples, example, merged
 from openvps.web.links import link
 from openvps.web.vocabulary import (
@@ -111,7 +112,7 @@ def _complete_parameters(path: str, method: str, operation: Operation, guard: Gu
             parameter["name"] = path.rpartition("{")[2].partition("}")[0]
             thing = parameter["name"].removesuffix("_id").replace("_", " ").replace("ssh", "SSH")
             parameter["description"] = f"Id or UUID of the {thing}."
-            parameter["schema"] = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "format": "uuid"}]}
+            parameter["schema"] = requests.REFERENCE
             parameter["example"] = 12345
     shared = {"post": "Idempotency-Key", "get": "If-None-Match"}.get(method)
     if guard and shared:

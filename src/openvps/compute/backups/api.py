@@ -21,7 +21,7 @@ from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields, NotFound
 from openvps.core.paging import Listing, Page, listing, page
 from openvps.core.query import Parameter, asks
-from openvps.core.requests import Body, Reference, accepts, body_of, reference
+from openvps.core.requests import REFERENCE, Body, Reference, accepts, body_of, reference
 
 router = APIRouter(tags=["backups"], route_class=Route)
 
@@ -29,7 +29,7 @@ Reader = Annotated[Caller, guard("backups:read")]
 Writer = Annotated[Caller, guard("backups:write")]
 
 TYPES = ("manual", "automatic")
-SERVER = Parameter("server_id", "Only backups of this server: its id or UUID.")
+SERVER = Parameter("server_id", "Only backups of this server: its id or UUID.", REFERENCE)
 TYPE = Parameter("backup_type", "Only backups of this kind.", {"type": "string", "enum": list(TYPES)})
 DEADLINE = timedelta(hours=6)
 REFUSED: dict[int | str, dict[str, Any]] = {

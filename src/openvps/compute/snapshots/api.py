@@ -22,14 +22,14 @@ from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields, NotFound
 from openvps.core.paging import Listing, Page, listing, page
 from openvps.core.query import Parameter, asks
-from openvps.core.requests import Body, Reference, accepts, body_of, reference
+from openvps.core.requests import REFERENCE, Body, Reference, accepts, body_of, reference
 
 router = APIRouter(tags=["snapshots"], route_class=Route)
 
 Reader = Annotated[Caller, guard("snapshots:read")]
 Writer = Annotated[Caller, guard("snapshots:write")]
 
-SERVER = Parameter("server_id", "Only snapshots of this server: its id or UUID.")
+SERVER = Parameter("server_id", "Only snapshots of this server: its id or UUID.", REFERENCE)
 MOST = 5  # a server
 DEADLINE = timedelta(minutes=15)
 
