@@ -8,6 +8,7 @@ from itertools import count
 from pathlib import Path
 
 import httpx2
+import hypothesis
 import psycopg
 import pytest
 
@@ -23,6 +24,10 @@ from throwaway_postgres import throwaway_postgres
 from tiny_image import build_tiny_image
 
 NUMBERS = count()
+
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine proves nothing wrong
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:

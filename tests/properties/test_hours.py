@@ -28,7 +28,7 @@ MICRO = st.integers(0, 10**9)
 MOMENTS = st.datetimes(datetime(2023, 11, 1), datetime(2025, 6, 1), timezones=st.just(UTC))  # noqa: DTZ001 -- bounds
 UNBOUNDED = 10**18
 WITH_DATABASE = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 

@@ -123,7 +123,6 @@ async def check_standing(account: Account) -> None:
 
 @settings(
     max_examples=12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.tuples(GAPS, EVENTS, st.booleans()), min_size=4, max_size=16))

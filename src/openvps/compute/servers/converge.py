@@ -328,6 +328,8 @@ async def ensure_row_gone(at: Sight) -> None:
     row = at.row
     rests_until = now() + timedelta(seconds=at.context.settings.address_rest_s)
     async with at.context.database.begin() as conn:
+        if not await queries.hold(conn, row.id):
+            return  # another worker did all this
         await addresses.free(conn, row.id, rests_until=rests_until)
         await locations.give_back(conn, row.cell_id, Size(row.vcpus, row.memory_mib, row.storage_gb))
         await ledger.release(conn, f"server:{row.id}")

@@ -387,6 +387,13 @@ async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[int]:
     return list(rows.scalars())
 
 
+async def hold(conn: Connection, server_id: int) -> bool:
+    """Lock a server's row until the transaction ends; False: it is no more."""
+    return (
+        await conn.execute(select(server.c.id).where(server.c.id == server_id).with_for_update())
+    ).first() is not None
+
+
 async def remove(conn: Connection, server_id: int) -> None:
     """Delete a server's row, and with it those of its snapshots."""
     snapshots = select(snapshot.c.id).where(snapshot.c.server_id == server_id)
