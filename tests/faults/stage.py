@@ -29,7 +29,11 @@ class Stage:
     made: list[int] = field(default_factory=list[int])
 
     async def prepare(self) -> None:
-        await self.world.sql(f"ALTER TABLE server ALTER COLUMN id RESTART WITH {self.first_id}")
+        for table in (
+            "server",
+            "backup",
+        ):  # the engine's machines and images are named after them, and all tests' own
+            await self.world.sql(f"ALTER TABLE {table} ALTER COLUMN id RESTART WITH {self.first_id}")
         await self.world.sql("UPDATE plan SET memory_mib = 128, storage_gb = 1, vcpus = 1")
         await self.world.sql("UPDATE plan SET memory_mib = 192, storage_gb = 2, vcpus = 2 WHERE id = 1")
         await self.world.sql("UPDATE plan SET memory_mib = 96 WHERE id = 2")

@@ -8,6 +8,7 @@ import time
 
 import psycopg
 
+from openvps import migrations
 from openvps.core.settings import Settings
 from openvps.ops import machine, postgres
 from openvps.ops.processes import alive
@@ -36,6 +37,7 @@ def test_grants_cover_tables_made_before_and_after(settings: Settings) -> None:
     try:
         with psycopg.connect(settings.conninfo("owner"), autocommit=True) as owner:
             owner.execute("CREATE TABLE before (id bigserial)")
+            migrations.upgrade(settings.conninfo("owner"))  # the functions that may be called are the migrations'
             postgres.grant(settings)
             postgres.grant(settings)
             owner.execute("CREATE TABLE after (id bigserial)")

@@ -155,5 +155,5 @@ async def _path_reference(reference_id: str) -> int | UUID:
 
 Reference = Annotated[int | UUID, Depends(_path_reference)]
 REFERENCE: dict[str, Any] = {  # a parameter that `reference` reads, as JSON Schema
-    "anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_ID}, {"type": "string", "format": "uuid"}]
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_ID}, {"type": "string", "format": "uuid"}]
 }
