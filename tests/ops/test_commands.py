@@ -67,3 +67,19 @@ def test_a_database_that_does_not_answer_is_one_line(
     assert len(said) == 1
     assert "openvps up" in said[0]
     settings.load.cache_clear()
+
+
+@pytest.mark.parametrize("arguments", [[], ["account", "create"], ["cell"]])
+def test_a_help_text_waits_for_nothing_heavy(arguments: list[str]) -> None:
+    told = (
+        "import sys; from openvps.ops.commands import main; main([*sys.argv[1:], '--help']);"
+        " print(*sorted({name.split('.')[0] for name in sys.modules}), sep='\\n', file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", told, *arguments], capture_output=True, text=True, check=True)
+    assert "Usage: openvps" in done.stdout
+    loaded = set(done.stderr.split())
+    assert "openvps" in loaded
+    assert (
+        loaded & {"pydantic", "sqlalchemy", "fastapi", "psycopg", "httpx2", "procrastinate", "uvicorn", "babel"}
+        == set()
+    )
