@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args, get_origin
 import pytest
 from cyclopts import App, Parameter
 
+from openvps.actions.events.shape import KINDS
 from openvps.compute.servers.states import SETTLED, STATUSES, TRANSITIONS
 from openvps.ops import reference
 from openvps.ops.commands import app
@@ -154,6 +155,11 @@ def test_a_setting_that_a_page_names_is_one() -> None:
     known |= {"OPENVPS_CONFIG", "OPENVPS_PREFIX", "OPENVPS_TOKEN", "OPENVPS_TEST_JOBS"}
     for page in PAGES:
         assert set(re.findall(r"OPENVPS_[A-Z0-9_]+[A-Z0-9]", page.read_text())) <= known, page
+
+
+def test_the_how_to_names_every_kind_of_event() -> None:
+    text = (DOCS / "how-to" / "events.md").read_text()
+    assert [kind for kind in KINDS if f"| `{kind}` |" not in text] == []
 
 
 def test_the_architecture_names_every_table() -> None:

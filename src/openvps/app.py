@@ -24,6 +24,8 @@ from openvps.accounts.ssh_keys import api as ssh_keys_api
 from openvps.accounts.throttle import Guesses
 from openvps.accounts.tokens import api as tokens_api
 from openvps.actions import api as actions_api
+from openvps.actions.events import api as events_api
+from openvps.actions.events.feeds import Feeds
 from openvps.actions.waiting import Changes
 from openvps.billing import api as billing_api
 from openvps.compute.backups import api as backups_api
@@ -49,6 +51,7 @@ SLICES = (
     snapshots_api,
     backups_api,
     actions_api,
+    events_api,
     plans_api,
     systems_api,
     locations_api,
@@ -101,10 +104,12 @@ def create_app() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     app.state.database = Database(app.state.settings.conninfo("api"), pool_size=8)
     app.state.changes = Changes(app.state.settings.conninfo("api"))
+    app.state.feeds = Feeds(app.state.database, app.state.changes, a_token=app.state.settings.event_streams)
     settling = asyncio.create_task(app.state.rate_limit.keep_settling(app.state.database))
     yield
     settling.cancel()
     await app.state.rate_limit.try_to_settle(app.state.database)
+    await app.state.feeds.close()
     await app.state.changes.close()
     await app.state.database.close()
 

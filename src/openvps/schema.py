@@ -543,6 +543,26 @@ action = Table(  # `subject_id` is no foreign key: an action outlives what it di
     ),
 )
 
+event = Table(  # what an account may want to know, in the order it was committed; triggers add it, none changes it
+    "event",
+    metadata,
+    Column("account_id", BigInteger, nullable=False),  # no foreign key: at commit its check would wait for a create
+    Column("number", BigInteger, nullable=False, autoincrement=False),  # 1, 2, 3, ... of the account, without a gap
+    Column("kind", Text, nullable=False),
+    Column("server_id", BigInteger),  # of what it is about; no foreign key: it outlives the server
+    Column("data", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    PrimaryKeyConstraint("account_id", "number"),
+    Index(None, "created_at"),
+)
+
+event_head = Table(  # the number of an account's newest event: its row is locked from numbering to commit
+    "event_head",
+    metadata,
+    Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+)
+
 audit_entry = Table(  # who, from where, with which token, did what to what; a trigger refuses every change
     "audit_entry",
     metadata,

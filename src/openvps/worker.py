@@ -16,6 +16,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts import idempotency
+from openvps.actions.events import queries as events
 from openvps.billing.charge import charge
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
@@ -38,6 +39,7 @@ logger = log.get(__name__)
 CONCURRENCY = 256  # coroutines that mostly wait; each cell's gate lets some through at once
 SWEEP_S = 5.0
 FORGET_S = 900.0
+FORGOTTEN_AT_ONCE = 5000  # events
 NIGHTS_S = 60.0
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
 POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
@@ -84,7 +86,7 @@ async def _work(app: App, context: Context, cells: Cells) -> None:
     """Take jobs and keep the watchers going until told to end; running jobs get 8 s, then are handed back."""
     watchers = [
         asyncio.create_task(_every(context, "sweep", SWEEP_S, lambda: _sweep(app, context))),
-        asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context.database))),
+        asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context))),
         asyncio.create_task(_every(context, "billing", context.settings.billing_interval_s, lambda: _bill(context))),
         asyncio.create_task(_every(context, "nights", NIGHTS_S, lambda: _back_up(context))),
         asyncio.create_task(cells.keep()),
@@ -146,11 +148,15 @@ async def _sweep(app: App, context: Context) -> None:
     await backups.sweep(context)
 
 
-async def _forget(database: Database) -> None:
+async def _forget(context: Context) -> None:
     """Remove what is kept for a time only."""
-    async with database.begin() as conn:
+    async with context.database.begin() as conn:
         await idempotency.forget_old(conn)
-    await partitions.drop_old(database, now())
+    await partitions.drop_old(context.database, now())
+    forgotten = FORGOTTEN_AT_ONCE
+    while forgotten == FORGOTTEN_AT_ONCE:
+        async with context.database.begin() as conn:
+            forgotten = await events.forget_old(conn, context.settings.event_days, limit=FORGOTTEN_AT_ONCE)
 
 
 async def _back_up(context: Context) -> None:

@@ -84,6 +84,11 @@ async def a_notice(world: World, owner: Client) -> Any:
     return (await owner("GET", "/account/notices/")).json()["results"][0]["id"]
 
 
+async def an_event(world: World, owner: Client) -> Any:
+    await world.a_server(owner)
+    return (await owner("GET", "/events/")).json()["results"][-1]["id"]
+
+
 async def a_plan(_world: World, owner: Client) -> Any:
     return (await owner("GET", "/plans/")).json()["results"][0]["id"]
 
@@ -130,6 +135,7 @@ CASES = {
     "get_backup": Case(a_backup),
     "delete_backup": Case(a_backup),
     "restore_backup": Case(a_backup),
+    "list_events": Case(an_event),
     "list_plans": Case(shared=True),
     "get_plan": Case(a_plan, shared=True),
     "list_operating_systems": Case(shared=True),

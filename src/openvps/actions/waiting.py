@@ -6,6 +6,7 @@ it looks, commits, waits for word, and looks again. Word that was lost costs `LO
 
 import asyncio
 import contextlib
+import itertools
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeVar
@@ -43,11 +44,11 @@ class Changes:
         self._listening: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
-    async def of(self, subject: str) -> AsyncGenerator[asyncio.Event]:
-        """Lend an event that is set when `subject` (`server:12`) changes."""
+    async def of(self, subject: str, event: asyncio.Event | None = None) -> AsyncGenerator[asyncio.Event]:
+        """Lend an event (or use the given one) that is set when `subject` (`server:12`) changes, or may have."""
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen())
-        event = asyncio.Event()
+        event = event or asyncio.Event()
         self._waiters[subject].add(event)
         try:
             yield event
@@ -68,6 +69,8 @@ class Changes:
             try:
                 async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as conn:
                     await conn.execute(f"LISTEN {CHANNEL}".encode())
+                    for event in itertools.chain.from_iterable(self._waiters.values()):
+                        event.set()  # what was told before is lost: look
                     async for word in conn.notifies():
                         for event in self._waiters.get(word.payload, ()):
                             event.set()

@@ -158,6 +158,12 @@ class Settings(BaseSettings):
         default=3600, ge=1, description="requests a token may have saved up, to make at once"
     )
 
+    # what is told
+    event_days: int = Field(default=7, ge=1, le=3650, description="days that an account's events are kept")
+    event_streams: int = Field(
+        default=20, ge=0, description="event streams a token may have open at once, in each api process"
+    )
+
     # backups
     backup_store: str | None = Field(
         default=None,

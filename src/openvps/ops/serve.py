@@ -1,18 +1,37 @@
 """The API process: uvicorn with our application, as the user openvps-api."""
 
-import uvicorn
+import contextlib
+import socket
 
+import uvicorn
+from fastapi import FastAPI
+
+from openvps.app import create_app
 from openvps.core import settings
 
 DRAIN_S = 10  # requests under way may finish
 
 
+class Server(uvicorn.Server):
+    """Ends event streams first: they'd be waited for like other requests, and never be finished."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        """Serve `app`, which `config` has too, perhaps wrapped."""
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End streams, and finish the other requests."""
+        self._app.state.feeds.end()
+        await super().shutdown(sockets)
+
+
 def main() -> int:
     """Serve until SIGTERM; requests under way are finished first."""
     config = settings.load()
-    uvicorn.run(
-        "openvps.app:create_app",
-        factory=True,
+    app = create_app()
+    serving = uvicorn.Config(
+        app,
         host=config.host,
         port=config.port,
         loop="uvloop",
@@ -28,4 +47,7 @@ def main() -> int:
         access_log=False,
         server_header=False,
     )
-    return 0
+    server = Server(serving, app)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else 3

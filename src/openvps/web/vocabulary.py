@@ -28,6 +28,7 @@ TAGS = {
         "Keep a copy of a server's disk in a store of its own: it stays when the server is deleted.",
     ),
     "actions": ("Actions", "Follow what was asked for until it is done, or see why it failed."),
+    "events": ("Events", "What happens to your servers, to read and to follow as it happens."),
     "plans": ("Plans", "The sizes that a server can have, their prices, and where they can be had."),
     "operating-systems": ("Operating systems", "What can be installed on a server."),
     "locations": ("Locations", "The places where servers can be."),

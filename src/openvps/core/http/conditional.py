@@ -30,6 +30,7 @@ class Conditional:
             await self._app(scope, receive, send)
             return
         head = scope["method"] == "HEAD"
+        scope["state"]["head"] = head  # a stream has nothing to say to who wants no body
         readable = head or scope["method"] == "GET"
         start: Message = {}
 
