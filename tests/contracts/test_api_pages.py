@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -128,6 +129,14 @@ async def test_each_operation_has_its_samples_with_the_readers_host(app: FastAPI
                 assert TOKEN in sample or endpoint.id in {"sign_in", "accept_invite"}
             compile(page.samples[endpoint.id, "python"], endpoint.id, "exec")
     assert found == {one["operationId"] for item in app.openapi()["paths"].values() for one in item.values()}
+
+
+def test_each_operations_samples_are_run_on_real_servers(site: Site) -> None:
+    steps = (Path(__file__).parents[1] / "live" / "test_page_samples.py").read_text()
+    shown = {one.id for section in site.sections.values() for one in section.endpoints}
+    assert shown == set(re.findall(r'\bStep\(\s*"(\w+)"', steps)), (
+        "each needs a Step in tests/live/test_page_samples.py"
+    )
 
 
 async def test_the_language_is_the_one_asked_for_or_the_browsers(app: FastAPI) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
@@ -20,6 +20,10 @@ FORMAT = Parameter(
     "`csv`: its lines as a table; `html`: a page to print.",
     {"type": "string", "enum": ["json", "csv", "html"], "default": "json"},
 )
+SHOWN = {"pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])$"}  # for the document: what isn't a month is 404 like any other
+Month = Annotated[
+    str, Path(description="Id of the invoice: its month.", examples=["2026-11"], json_schema_extra=SHOWN)
+]
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 COLUMNS = ("description", "server_id", "hours", "amount", "currency")
 ANSWERS = spreadsheet.described(COLUMNS, ("web-1", 12345, 24, "0.357142", "USD"))
@@ -30,7 +34,7 @@ ANSWERS[200]["content"]["text/html"] = {"schema": {"type": "string"}, "example":
     "/account/invoices/{reference_id}/", openapi_extra=asks(FORMAT), response_model=Invoice, responses=ANSWERS
 )
 async def get_invoice(
-    request: Request, reference_id: str, caller: Annotated[Caller, guard("account:read")], conn: Conn
+    request: Request, reference_id: Month, caller: Annotated[Caller, guard("account:read")], conn: Conn
 ) -> Invoice | Response:
     """Show a month's invoice, named by its month."""
     wanted = spreadsheet.wanted(request, FORMAT)

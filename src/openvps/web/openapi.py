@@ -110,6 +110,9 @@ def _complete_parameters(path: str, method: str, operation: Operation, guard: Gu
     for parameter in parameters:
         if parameter["name"] == REFERENCE:
             parameter["name"] = path.rpartition("{")[2].partition("}")[0]
+            if own := parameter["schema"].pop("examples", None):  # not an id by our rule: it describes itself
+                parameter["example"] = own[0]
+                continue
             thing = parameter["name"].removesuffix("_id").replace("_", " ").replace("ssh", "SSH")
             parameter["description"] = f"Id or UUID of the {thing}."
             parameter["schema"] = requests.REFERENCE
