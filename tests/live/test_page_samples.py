@@ -131,6 +131,7 @@ AN_ACCOUNT = (
     Step("get_token", of="token"),
     Step("revoke_token", of="token"),
     Step("get_account"),
+    Step("list_events"),
     Step("list_ledger_entries"),
     Step("get_usage"),
     Step("list_invoices"),
