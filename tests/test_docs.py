@@ -1,6 +1,6 @@
 """The pages that can drift: reference pages are written from the code, and what the others name is there.
 
-`python tests/test_docs.py` writes the reference pages anew.
+`python tests/test_docs.py` writes the reference pages anew, and the forms of the client.
 """
 
 import inspect
@@ -12,6 +12,7 @@ from typing import Annotated, Literal, get_args, get_origin
 import pytest
 from cyclopts import App, Parameter
 
+import client_models
 from openvps.actions.events.shape import KINDS
 from openvps.compute.servers.states import SETTLED, STATUSES, TRANSITIONS
 from openvps.ops import reference
@@ -131,6 +132,12 @@ def test_a_reference_page_says_what_the_code_says(name: str) -> None:
     assert written == REFERENCE[name](), f"docs/reference/{name}.md is out of date; run: {WRITE_ANEW}"
 
 
+def test_the_clients_forms_are_those_of_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENVPS_CONFIG", "/nonexistent")
+    for path, text in client_models.written().items():
+        assert path.read_text() == text, f"{path.name} is out of date; run: {WRITE_ANEW}"
+
+
 def test_every_command_has_a_chapter() -> None:
     chapters = re.findall(r"^## (.+)$", (DOCS / "reference" / "commands.md").read_text(), re.MULTILINE)
     assert chapters == [name for name, _ in _commands(app, "openvps")]
@@ -189,3 +196,5 @@ def test_every_dependency_has_its_reason() -> None:
 if __name__ == "__main__":
     for page_name, text_of in REFERENCE.items():
         (DOCS / "reference" / f"{page_name}.md").write_text(text_of())
+    for form_path, form_text in client_models.written().items():
+        form_path.write_text(form_text)

@@ -1,0 +1,1 @@
+"""The customers' commands: thin functions over the client, one module a topic."""

@@ -1,0 +1,257 @@
+"""What the API takes. Written from the OpenAPI document by `python tests/test_docs.py`; edit nothing here."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+
+class AcceptInvite(TypedDict):
+    """What `POST /account/accept-invite/` takes."""
+
+    invite: str
+    """The invite as you were sent it; it works once, for 7 days."""
+
+    password: str
+    """12 to 256 characters of any kind."""
+
+
+class AccountChange(TypedDict):
+    """What `PATCH /admin/accounts/{id}/` takes; what isn't given stays."""
+
+    email: NotRequired[str]
+    """The e-mail address to sign in with; capitals don't matter."""
+
+    first_name: NotRequired[str]
+    """The person's first name."""
+
+    last_name: NotRequired[str]
+    """The person's last name."""
+
+    company_name: NotRequired[str]
+    """The company's name."""
+
+    max_servers: NotRequired[int | None]
+    """How many servers it may have; null: the installation's setting."""
+
+    max_vcpus: NotRequired[int | None]
+    """How many vCPUs its servers may have together; null: the installation's setting."""
+
+    creates_an_hour: NotRequired[int | None]
+    """How many servers it may create in any 60 minutes; null: the installation's setting."""
+
+
+class FullUpdate(TypedDict):
+    """What `PUT` takes: all three."""
+
+    name: str
+    """The server's name."""
+
+    hostname: str
+    """The host name; the server takes it at its next boot."""
+
+    backups_enabled: bool
+    """Whether it is backed up every day."""
+
+
+class Labelled(TypedDict):
+    """What `POST /servers/{id}/snapshot/` takes."""
+
+    label: NotRequired[str | None]
+    """What it is for; its name is made of it."""
+
+
+class NewAccount(TypedDict):
+    """What `POST /admin/accounts/` takes."""
+
+    email: str
+    """The e-mail address to sign in with; capitals don't matter."""
+
+    first_name: NotRequired[str]
+    """The person's first name."""
+
+    last_name: NotRequired[str]
+    """The person's last name."""
+
+    company_name: NotRequired[str]
+    """The company's name."""
+
+    password: NotRequired[str | None]
+    """A first password; null or not given: the answer has an invite to hand on instead."""
+
+    credit: NotRequired[int]
+    """Credit to begin with, in whole currency units."""
+
+    max_servers: NotRequired[int | None]
+    """How many servers it may have; null: the installation's setting."""
+
+    max_vcpus: NotRequired[int | None]
+    """How many vCPUs its servers may have together; null: the installation's setting."""
+
+    creates_an_hour: NotRequired[int | None]
+    """How many servers it may create in any 60 minutes; null: the installation's setting."""
+
+
+class NewBackup(TypedDict):
+    """What `POST /backups/` takes."""
+
+    server_id: int | str
+    """The server."""
+
+    description: NotRequired[str]
+    """What it is for."""
+
+
+class NewCredit(TypedDict):
+    """What crediting an account takes."""
+
+    amount: float | str
+    """How much, in the installation's currency; less than 0 only for an adjustment."""
+
+    adjustment: NotRequired[bool]
+    """Whether it corrects the books, and is no payment."""
+
+    reason: NotRequired[str]
+    """Why; it stands in the ledger for the customer to see. An adjustment needs one."""
+
+    reference: NotRequired[str | None]
+    """What it is known by elsewhere, like a payment's number; the same again changes nothing."""
+
+
+class NewKey(TypedDict):
+    """What `POST /ssh-keys/` takes."""
+
+    name: str
+    """A name to know it by later."""
+
+    public_key: str
+    """The public key: one line, as in `~/.ssh/id_ed25519.pub`."""
+
+
+class NewServer(TypedDict):
+    """
+    What `POST /servers/` takes. Of each pair of names for one thing, either will do.
+
+    Which fields are needed is said by `order.py`, where the two dialects become one.
+    """
+
+    name: NotRequired[str | None]
+    """Letters, digits and hyphens. Left out, it is the first label of `hostname`."""
+
+    plan_id: NotRequired[int | str | None]
+    """The plan; see GET /plans/."""
+
+    os_id: NotRequired[int | str | None]
+    """The operating system's version; see GET /operating-systems/."""
+
+    location: str | int | None
+    """The location's code or id; see GET /locations/."""
+
+    hostname: NotRequired[str | None]
+    """The host name, one label or an FQDN. Left out, it is `name`."""
+
+    ssh_key_id: NotRequired[int | str | None]
+    """One of the account's SSH keys. None named: all of them are installed."""
+
+    backups_enabled: NotRequired[bool]
+    """Whether it is backed up every day."""
+
+    plan: NotRequired[int | str | None]
+    """Another name for `plan_id`."""
+
+    os_version: NotRequired[int | str | None]
+    """Another name for `os_id`."""
+
+    ssh_keys: NotRequired[list[int | str] | None]
+    """Several SSH keys of the account."""
+
+    user_data: NotRequired[str | None]
+    """cloud-init user data, run once at the first boot."""
+
+    tags: NotRequired[list[str]]
+    """Labels of your own, to find servers by."""
+
+
+class NewSnapshot(TypedDict):
+    """What `POST /snapshots/` takes."""
+
+    server_id: int | str
+    """The server."""
+
+    name: str
+    """A name to know it by: letters, digits, `-` and `_`."""
+
+    description: NotRequired[str]
+    """What it is for."""
+
+
+class NewToken(TypedDict):
+    """What `POST /tokens/` takes."""
+
+    name: str
+    """A name to know it by later."""
+
+    permissions: list[str]
+    """What it may do: `resource:action`, where `*` stands for every resource or every action. At most what the token of this request may do."""
+
+    expires_at: NotRequired[str | None]
+    """When it ends, ISO 8601 with a time zone; null or not given: never."""
+
+
+class PartialUpdate(TypedDict):
+    """What `PATCH` takes: any of them."""
+
+    name: NotRequired[str | None]
+    """The server's name."""
+
+    hostname: NotRequired[str | None]
+    """The host name; the server takes it at its next boot."""
+
+    backups_enabled: NotRequired[bool | None]
+    """Whether it is backed up every day."""
+
+    tags: NotRequired[list[str] | None]
+    """Labels of your own; they replace those that were there."""
+
+
+class PowerAction(TypedDict):
+    """What `POST /servers/{id}/power/` takes."""
+
+    action: Literal["start", "stop", "restart", "hard_stop"]
+    """`stop` and `restart` shut down cleanly; `hard_stop` cuts the power at once."""
+
+
+class Reason(TypedDict):
+    """What disabling takes."""
+
+    reason: NotRequired[str]
+    """Why; operators see it, and the audit log keeps it."""
+
+
+class Rebuild(TypedDict):
+    """What `POST /servers/{id}/rebuild/` takes: either name of the operating system."""
+
+    os_id: NotRequired[int | str | None]
+    """The operating system's version; see GET /operating-systems/."""
+
+    os_version: NotRequired[int | str | None]
+    """Another name for `os_id`."""
+
+
+class Resize(TypedDict):
+    """What `POST /servers/{id}/resize/` takes: either name of the plan."""
+
+    plan: NotRequired[int | str | None]
+    """The new plan; its disk can't be smaller."""
+
+    plan_id: NotRequired[int | str | None]
+    """Another name for `plan`."""
+
+
+class SignIn(TypedDict):
+    """What `POST /login/` takes."""
+
+    email: str
+    """The account's e-mail address."""
+
+    password: str
+    """The account's password."""
