@@ -148,7 +148,8 @@ ledger_entry = Table(
     Column("amount_micro", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("reference", Text, nullable=False),  # what makes it unique: repeating an entry is a no-op
-    Column("server_id", BigInteger),  # of an hour's charge; no foreign key: the books outlive the server
+    Column("server_id", BigInteger),  # of a charge; no foreign key: the books outlive the server
+    Column("traffic_bytes", BigInteger),  # beyond what is included, that it is for; null: it is for none
     Column("reason", Text, nullable=False, server_default=""),  # what a person said of it
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),  # a charge: its hour's begin
     _created_at(),
@@ -161,6 +162,14 @@ ledger_total = Table(  # the sum of an account's entries, which a trigger adds u
     "ledger_total",
     metadata,
     Column("account_id", BigInteger, ForeignKey("account.id"), primary_key=True, autoincrement=False),
+    Column("amount_micro", BigInteger, nullable=False),
+)
+
+ledger_month = Table(  # the same without payments by the month (YYYY-MM, UTC) of the entries: the invoices' totals
+    "ledger_month",
+    metadata,
+    Column("account_id", BigInteger, ForeignKey("account.id"), primary_key=True, autoincrement=False),
+    Column("month", Text, primary_key=True),
     Column("amount_micro", BigInteger, nullable=False),
 )
 
@@ -196,7 +205,14 @@ meter = Table(  # a server as billing knows it, from the 201 on; kept when the s
     Column("started_at", DateTime(timezone=True), nullable=False),  # its hours are counted from here
     _moment("ended_at"),
     _moment("due_at"),  # begin of the first hour that isn't charged; null: none will come
+    # traffic, by hours of the clock: what is charged, as sums of the month of `traffic_at`
+    _moment("traffic_at"),  # begin of the first hour whose traffic isn't charged; null: all is
+    Column("received_bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("sent_bytes", BigInteger, nullable=False, server_default=text("0")),
+    Column("over_bytes", BigInteger, nullable=False, server_default=text("0")),  # beyond what is included
+    Column("over_micro", BigInteger, nullable=False, server_default=text("0")),  # what was charged for them
     Index("ix_meter_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("ix_meter_closing", "ended_at", postgresql_where=text("traffic_at IS NOT NULL AND ended_at IS NOT NULL")),
     Index(None, "account_id"),
 )
 
@@ -207,6 +223,7 @@ rate_period = Table(  # what a month of a server costs, from the hour that begin
     Column("begins_at", DateTime(timezone=True), nullable=False),
     _moment("ends_at"),  # null: until told otherwise
     Column("price_monthly_micro", BigInteger, nullable=False),
+    Column("bandwidth_gb", Integer, nullable=False),  # traffic that is included
     PrimaryKeyConstraint("server_id", "begins_at"),
     CheckConstraint("ends_at > begins_at", name="forward"),
     CheckConstraint("price_monthly_micro >= 0", name="not_negative"),

@@ -16,8 +16,12 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts import idempotency
+<<<<<<< HEAD
 from openvps.actions.events import queries as events
 from openvps.billing.charge import charge
+=======
+from openvps.billing.charge import Terms, charge
+>>>>>>> 92d4d17 (Traffic beyond what a plan includes is charged in the hour in which it goes beyond; the invoices' totals are kept by month)
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
 from openvps.compute.backups import converge as backups
@@ -30,7 +34,6 @@ from openvps.compute.usage import partitions
 from openvps.core import jobs, log, settings
 from openvps.core.clock import now
 from openvps.core.db import Database
-from openvps.core.money import MICRO
 from openvps.engine.protocol import Engine, EngineError
 from openvps.schema import turn
 
@@ -167,7 +170,7 @@ async def _back_up(context: Context) -> None:
 
 async def _bill(context: Context) -> None:
     """Charge the hours that servers have begun, and set what follows for their accounts."""
-    if charged := await charge(context.database, max_debt_micro=context.settings.max_debt * MICRO):
+    if charged := await charge(context.database, Terms.of(context.settings)):
         logger.info("charged", hours=charged)
     await set_standing(context.database, context.settings)
 

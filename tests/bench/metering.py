@@ -16,7 +16,7 @@ import psycopg
 from tables import say, table
 
 from openvps import migrations
-from openvps.billing.charge import charge
+from openvps.billing.charge import Terms, charge
 from openvps.core.db import Database
 from throwaway_postgres import throwaway_postgres
 
@@ -74,7 +74,7 @@ def _measured(url: str, at: datetime) -> tuple[int, float, float]:
 def _charge(url: str, at: datetime) -> tuple[int, float, float]:
     async def turn() -> int:
         database = Database(url)
-        charged = await charge(database, max_debt_micro=10**7, at=at)
+        charged = await charge(database, Terms(10**7), at=at)
         await database.close()
         return charged
 

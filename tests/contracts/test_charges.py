@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from factories import World
-from openvps.billing.charge import charge
+from openvps.billing.charge import Terms, charge
 from openvps.compute.servers.suspension import enforce
 from openvps.core.money import first_hours
 from openvps.ledger import queries as ledger
@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 
 
 async def charged(world: World, at: datetime) -> list[int]:
-    await charge(world.database, max_debt_micro=10**9, at=at)
+    await charge(world.database, Terms(10**9), at=at)
     rows = await world.sql("SELECT -amount_micro FROM ledger_entry WHERE kind = 'hour' ORDER BY at")
     return [row[0] for row in rows]
 
@@ -88,7 +88,7 @@ async def test_several_workers_that_charge_at_once_enter_each_hour_once(world: W
     starts = [row[0] for row in await world.sql("SELECT started_at FROM meter")]
     held = (await world.sql("SELECT sum(amount_micro) FROM ledger_hold"))[0][0]
     until = min(starts) + 10 * HOUR
-    counts = await asyncio.gather(*(charge(world.database, max_debt_micro=10**9, at=until) for _ in range(4)))
+    counts = await asyncio.gather(*(charge(world.database, Terms(10**9), at=until) for _ in range(4)))
     expected = sum((until - start) // HOUR + 1 for start in starts)
     assert sum(counts) == expected
     [(rows, charged)] = await world.sql("SELECT count(*), -sum(amount_micro) FROM ledger_entry WHERE kind = 'hour'")

@@ -19,7 +19,7 @@ from openvps.accounts.permissions import ACTIONS, OPERATOR_RESOURCES, RESOURCES
 from openvps.accounts.route import Route
 from openvps.app import BASE_PATH, SLICES
 from openvps.billing import notices
-from openvps.billing.charge import charge
+from openvps.billing.charge import Terms, charge
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +74,7 @@ async def a_payment(_world: World, owner: Client) -> Any:
 
 async def an_invoice(world: World, owner: Client) -> Any:
     await world.a_server(owner)
-    await charge(world.database, max_debt_micro=0)
+    await charge(world.database, Terms(0))
     return (await owner("GET", "/account/invoices/")).json()["results"][0]["id"]
 
 

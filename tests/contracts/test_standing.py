@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from factories import Client, World
-from openvps.billing.charge import charge
+from openvps.billing.charge import Terms, charge
 from openvps.billing.standing import set_standing
 from openvps.compute.servers.suspension import enforce
 from openvps.core.clock import now
@@ -138,7 +138,7 @@ async def test_charges_go_on_down_to_the_stated_debt_and_no_further(world: World
     await turn(world, grace_hours=0)
     [(start,)] = await world.sql("SELECT started_at FROM meter")
     for days in (3, 20, 40):
-        await charge(world.database, max_debt_micro=10**6, at=start + timedelta(days=days))
+        await charge(world.database, Terms(10**6), at=start + timedelta(days=days))
     [(total, rows)] = await world.sql(
         "SELECT amount_micro, (SELECT count(*) FROM ledger_entry WHERE kind = 'hour')"
         " FROM ledger_total WHERE account_id = :a",
@@ -170,6 +170,6 @@ async def test_the_total_is_the_sum_of_the_entries(world: World) -> None:
     client = await world.a_client()
     await world.a_server(client)
     [(start,)] = await world.sql("SELECT started_at FROM meter")
-    await charge(world.database, max_debt_micro=10**9, at=start + 50 * HOUR)
+    await charge(world.database, Terms(10**9), at=start + 50 * HOUR)
     sums = "SELECT account_id, sum(amount_micro) FROM ledger_entry GROUP BY 1"
     assert await world.sql(f"SELECT account_id, amount_micro FROM ledger_total EXCEPT {sums}") == []

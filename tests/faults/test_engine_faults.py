@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from stage import Stage
 
-from openvps.billing.charge import charge
+from openvps.billing.charge import Terms, charge
 from openvps.compute.servers.converge import converge
 from openvps.core.db import Database
 from openvps.engine.protocol import EngineError
@@ -213,7 +213,7 @@ async def test_a_create_past_its_deadline_is_an_error_switched_off_and_gives_its
     assert await stage.world.sql("SELECT status FROM action") == [("failed",)]
     # Who keeps a server from getting ready, by closing port 22 for example, has had it: its hour is charged.
     [(begun,)] = await stage.world.sql("SELECT started_at FROM meter")
-    await charge(stage.world.database, max_debt_micro=0, at=begun + timedelta(hours=50))
+    await charge(stage.world.database, Terms(0), at=begun + timedelta(hours=50))
     charged = await stage.world.sql("SELECT at, amount_micro < 0 FROM ledger_entry WHERE kind = 'hour'")
     assert [tuple(row) for row in charged] == [(begun, True)]
 

@@ -13,11 +13,11 @@ from typing import Any
 import psycopg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recomputation import HOUR, Life
+from recomputation import HOUR, Key, Life, all_costs, with_debt
 from sqlalchemy import text
 
 from openvps.accounts import queries as accounts
-from openvps.billing.charge import charge_some
+from openvps.billing.charge import Terms, charge_some
 from openvps.billing.hours import Metered, Period
 from openvps.core.db import Connection, Database
 from openvps.ledger import queries as ledger
@@ -25,6 +25,9 @@ from openvps.ledger import rates
 
 NUMBERS = itertools.count(1)
 MICRO = st.integers(0, 10**9)
+GBS = st.one_of(st.integers(0, 20), st.integers(0, 10_000))
+BYTES = st.one_of(st.just(0), st.integers(0, 10**10), st.integers(0, 10**13))
+GB_PRICE = 10_007  # no round number: sums would hide what rounding does
 MOMENTS = st.datetimes(datetime(2023, 11, 1), datetime(2025, 6, 1), timezones=st.just(UTC))  # noqa: DTZ001 -- bounds
 UNBOUNDED = 10**18
 WITH_DATABASE = settings(
@@ -36,52 +39,71 @@ WITH_DATABASE = settings(
 def lives(draw: st.DrawFn) -> Life:
     begin = draw(MOMENTS)
     spans = st.one_of(st.integers(0, 3 * 3600), st.integers(0, 60 * 86400))
-    at, resizes = begin, list[tuple[datetime, int]]()
+    at, resizes = begin, list[tuple[datetime, int, int]]()
     for _ in range(draw(st.integers(0, 5))):
         at += timedelta(seconds=draw(spans))
-        resizes.append((at, draw(MICRO)))
+        resizes.append((at, draw(MICRO), draw(GBS)))
     end = at + timedelta(seconds=draw(spans)) if draw(st.booleans()) else None
-    return Life(begin, draw(MICRO), resizes, end)
+    traffic: dict[datetime, tuple[int, int]] = {}
+    hour = begin.replace(minute=0, second=0, microsecond=0)
+    for _ in range(draw(st.integers(0, 12))):  # of a server that runs and is seen
+        hour += draw(st.integers(0, 300)) * HOUR
+        if end is None or hour < end:
+            traffic[hour] = (draw(BYTES), draw(BYTES))
+    return Life(begin, draw(MICRO), draw(GBS), resizes, end, traffic)
 
 
 def metered(life: Life) -> Metered:
     """Return the life as its rows would say it."""
-    periods = {life.begin: life.price}
-    for at, price in life.resizes:
-        periods[rates.next_hour(life.begin, at)] = price
+    periods = {life.begin: (life.price, life.gb)}
+    for at, *rate in life.resizes:
+        periods[rates.next_hour(life.begin, at)] = (rate[0], rate[1])
     end = max(life.end, life.begin + rates.LEAST) if life.end else None
-    return Metered(1, life.begin, end, life.begin, [Period(*one) for one in periods.items()])
+    return Metered(1, life.begin, end, life.begin, [Period(at, *rate) for at, rate in periods.items()])
 
 
 async def live(conn: Connection, account_id: int, number: int, life: Life) -> None:
-    await rates.start(
-        conn, account_id=account_id, server_id=number, name="x", price_monthly_micro=life.price, at=life.begin
-    )
-    for at, price in life.resizes:
+    rate = rates.Rate(life.price, life.gb)
+    await rates.start(conn, account_id=account_id, server_id=number, name="x", rate=rate, at=life.begin)
+    for at, *changed in life.resizes:
         # A resize at an hour's very begin is after that hour's charge would have been: it changes the next one.
-        await rates.change(conn, number, price, at)
+        await rates.change(conn, number, rates.Rate(*changed), at)
     if life.end:
         await rates.end(conn, number, life.end)
+    await move(conn, number, life.traffic)
+
+
+async def move(conn: Connection, number: int, traffic: dict[datetime, tuple[int, int]]) -> None:
+    """Write traffic as samples would have."""
+    for hour, (received, sent) in traffic.items():
+        await conn.execute(
+            text("INSERT INTO usage_hour VALUES (:n, :hour, 1, 1, 1, 1, 1, 1, :received, :sent)"),
+            {"n": number, "hour": hour, "received": received, "sent": sent},
+        )
 
 
 async def run(conn: Connection, *moments: datetime, debt: int = UNBOUNDED) -> None:
     for at in moments:
-        while await charge_some(conn, max_debt_micro=debt, at=at):
+        while await charge_some(conn, Terms(debt, GB_PRICE), at=at):
             pass
 
 
-async def booked(conn: Connection, account_id: int) -> dict[tuple[int, datetime], int]:
+async def booked(conn: Connection, account_id: int) -> dict[Key, int]:
     rows = await conn.execute(
-        text("SELECT server_id, at, -amount_micro FROM ledger_entry WHERE kind = 'hour' AND account_id = :a"),
+        text(
+            "SELECT server_id, kind, at, -amount_micro FROM ledger_entry"
+            " WHERE server_id IS NOT NULL AND account_id = :a"
+        ),
         {"a": account_id},
     )
-    return {(row[0], row[1]): row[2] for row in rows}
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
 async def _rolled_back(url: str) -> AsyncGenerator[tuple[Connection, int]]:
     with psycopg.connect(url, autocommit=True) as conn:  # clocks that are changed by half an hour, twice a year
         name = conn.info.dbname
         conn.execute(f"ALTER DATABASE {name} SET timezone = 'Australia/Lord_Howe'".encode())
+        conn.execute("CREATE TABLE IF NOT EXISTS usage_hour_ever PARTITION OF usage_hour DEFAULT")
     database = Database(url)
     async with database.begin() as conn:
         number = next(NUMBERS)
@@ -96,9 +118,8 @@ def test_the_entries_equal_a_recomputation_however_late_and_often_charging_runs(
     database_url: str, servers: list[Life], runs: list[datetime], last: datetime
 ) -> None:
     async def example() -> None:
-        expected = {
-            (number, at): cost for number, life in enumerate(servers, 1) for at, cost in life.costs(last).items()
-        }
+        costs = all_costs(dict(enumerate(servers, 1)), last, GB_PRICE)
+        expected = with_debt(costs, [], -UNBOUNDED)
         for moments in ([last], [*sorted(at for at in runs if at < last), last, last]):
             async for conn, account_id in _rolled_back(database_url):
                 for number, life in enumerate(servers, 1):
@@ -117,14 +138,14 @@ def test_no_month_costs_more_than_its_largest_price(life: Life, last: datetime) 
     for charge in metered(life).charges(last):
         months[charge.at.year, charge.at.month] += charge.amount_micro
         assert charge.amount_micro >= 0
-    largest = max([life.price, *(price for _, price in life.resizes)])
+    largest = max([life.price, *(price for _, price, _ in life.resizes)])
     assert all(cost <= largest for cost in months.values())
 
 
 @given(MICRO, st.sampled_from([datetime(2024, month, 1, tzinfo=UTC) for month in range(1, 13)]))
 def test_at_one_price_a_whole_month_costs_exactly_that(price: int, begin: datetime) -> None:
     ended = (begin + timedelta(days=32)).replace(day=1)
-    one = Metered(1, begin, ended, begin, [Period(begin, price)])
+    one = Metered(1, begin, ended, begin, [Period(begin, price, 0)])
     costs = [charge.amount_micro for charge in one.charges(ended)]
     assert len(costs) == (ended - begin) // HOUR
     assert sum(costs) == price

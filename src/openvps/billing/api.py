@@ -8,7 +8,8 @@ from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.billing import books, export, notices, shape
-from openvps.billing.invoices import InvoiceSummary, month_of, named, summary
+from openvps.billing.hours import month_of
+from openvps.billing.invoices import InvoiceSummary, named, summary
 from openvps.core import spreadsheet
 from openvps.core.clock import now
 from openvps.core.errors import InvalidFields
@@ -63,8 +64,9 @@ def _span(request: Request) -> books.Span:
 async def get_usage(request: Request, caller: Reader, conn: Conn) -> shape.Usage | Response:
     """Show what this month costs by server, so far and to its end."""
     wanted = spreadsheet.wanted(request)
-    servers = await books.used(conn, caller.account_id, month_of(now())[0])
-    usage = shape.usage(servers, request.app.state.settings.currency)
+    at = now()
+    servers = await books.used(conn, caller.account_id, at)
+    usage = shape.usage(servers, request.app.state.settings, at)
     return export.usage(usage) if wanted == "csv" else usage
 
 

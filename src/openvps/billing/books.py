@@ -1,20 +1,22 @@
 """The SQL of an account's books: its entries, and a month's sums by server."""
 
-from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, tuple_
 
-from openvps.billing.hours import Metered, Period
+from openvps.billing import queries
+from openvps.billing.hours import Metered, month_of
+from openvps.billing.queries import Due
+from openvps.billing.traffic import Moved, Traffic, clock, present
 from openvps.core.db import Connection, Record
-from openvps.schema import account, ledger_entry, meter, rate_period
+from openvps.ledger.rates import HOUR
+from openvps.schema import account, ledger_entry, ledger_month, meter
 
 PAID = "credit"  # the one kind that is no charge and no correction of one
 Span = tuple[datetime, datetime] | None  # from, and before; None: all the time
 _NAMED = select(ledger_entry, meter.c.name).outerjoin(meter, meter.c.server_id == ledger_entry.c.server_id)
-_MONTH = func.to_char(func.timezone("UTC", ledger_entry.c.at), "YYYY-MM")
 
 
 async def entries(
@@ -47,18 +49,13 @@ def _chosen(account_id: int, span: Span) -> list[ColumnElement[bool]]:
 
 async def months(conn: Connection, account_id: int) -> list[Record]:
     """Return the months (`YYYY-MM`, UTC) in which something was charged or adjusted, with their sums."""
-    return list(
-        await conn.execute(
-            select(_MONTH.label("month"), (-func.sum(ledger_entry.c.amount_micro)).label("amount_micro"))
-            .where(ledger_entry.c.account_id == account_id, ledger_entry.c.kind != PAID)
-            .group_by(_MONTH)
-            .order_by(_MONTH.desc())
-        )
-    )
+    columns = (ledger_month.c.month, (-ledger_month.c.amount_micro).label("amount_micro"))
+    rows = select(*columns).where(ledger_month.c.account_id == account_id).order_by(ledger_month.c.month.desc())
+    return list(await conn.execute(rows))
 
 
 async def lines(conn: Connection, account_id: int, begin: datetime, end: datetime) -> list[Record]:
-    """Return what was charged from `begin` to `end`: a row a server, and one for each adjustment."""
+    """Return what was charged from `begin` to `end`: two rows a server at most, and one for each adjustment."""
     single = case((ledger_entry.c.server_id.is_(None), ledger_entry.c.id))
     return list(
         await conn.execute(
@@ -68,6 +65,7 @@ async def lines(conn: Connection, account_id: int, begin: datetime, end: datetim
                 meter.c.name,
                 func.max(ledger_entry.c.reason).label("reason"),
                 func.count().label("hours"),
+                func.sum(ledger_entry.c.traffic_bytes).label("traffic_bytes"),
                 (-func.sum(ledger_entry.c.amount_micro)).label("amount_micro"),
             )
             .outerjoin(meter, meter.c.server_id == ledger_entry.c.server_id)
@@ -84,8 +82,9 @@ async def lines(conn: Connection, account_id: int, begin: datetime, end: datetim
 
 
 async def all_charged(conn: Connection, account_id: int, end: datetime) -> bool:
-    """Whether the month that ends then is over and no hour of it is to be charged any more."""
-    due = select(meter.c.server_id).where(meter.c.account_id == account_id, meter.c.due_at < end).exists()
+    """Whether the month that ends then is over and nothing of it is to be charged any more."""
+    open_ = or_(meter.c.due_at < end, meter.c.traffic_at < end)
+    due = select(meter.c.server_id).where(meter.c.account_id == account_id, open_).exists()
     return (await conn.execute(select(and_(func.now() >= end, ~due)))).scalar_one()
 
 
@@ -97,24 +96,20 @@ async def owner(conn: Connection, account_id: int) -> Record:
 
 @dataclass(frozen=True)
 class Used:
-    """A server that an account has or had, and what of a month is charged for it, in micro-units."""
+    """A server that an account has or has had in a month, and what of it is charged."""
 
     name: str
     charged_micro: int
-    metered: Metered  # what is due isn't charged yet
+    server: Metered  # what is due isn't charged yet
+    charged: Traffic
+    traffic: Traffic
 
 
-async def used(conn: Connection, account_id: int, begin: datetime) -> list[Used]:
-    """Return the servers that an account has or has had since a month began, and what is charged since then."""
+async def used(conn: Connection, account_id: int, at: datetime) -> list[Used]:
+    """Return the servers that an account has or has had in the month of `at`, and what they used of it by then."""
+    begin = month_of(at)[0]
     mine = (meter.c.account_id == account_id, or_(meter.c.ended_at.is_(None), meter.c.ended_at >= begin))
-    periods: dict[int, list[Period]] = defaultdict(list)
-    for row in await conn.execute(
-        select(rate_period.c.server_id, rate_period.c.begins_at, rate_period.c.price_monthly_micro)
-        .join(meter, meter.c.server_id == rate_period.c.server_id)
-        .where(*mine)
-        .order_by(rate_period.c.server_id, rate_period.c.begins_at)
-    ):
-        periods[row.server_id].append(Period(row.begins_at, row.price_monthly_micro))
+    periods = await queries.periods(conn, *mine, since=literal(begin - queries.A_MONTH))
     charged = (  # in one statement with what is due: a charge in between would be seen twice, or not at all
         select(ledger_entry.c.server_id, (-func.sum(ledger_entry.c.amount_micro)).label("amount_micro"))
         .where(
@@ -131,12 +126,13 @@ async def used(conn: Connection, account_id: int, begin: datetime) -> list[Used]
         .where(*mine)
         .order_by(meter.c.server_id)
     )
-    return [
-        Used(
-            row.name,
-            int(row.charged_micro),
-            Metered(row.server_id, row.started_at, row.ended_at, row.due_at or row.ended_at, periods[row.server_id]),
-        )
-        for row in rows
-        if row.server_id in periods  # made since they were read: it is there the next time
-    ]
+    # a server that was made since the periods were read is there the next time
+    found = [(row, queries.due_of(row, periods[row.server_id])) for row in rows if row.server_id in periods]
+    moved = await queries.moved(conn, [one for _, one in found], clock(at) + HOUR)
+    return [_used(row, one, moved.get(row.server_id, {}), at) for row, one in found]
+
+
+def _used(row: Record, due: Due, moved: Moved, at: datetime) -> Used:
+    known = queries.traffic_of(row).moved_to(max(row.traffic_at or at, month_of(at)[0]))
+    traffic = known if due.traffic is None else present(due.server, due.traffic, moved, at)
+    return Used(row.name, int(row.charged_micro), due.server, known, traffic)

@@ -14,13 +14,20 @@ from openvps.core.errors import BadRequest
 CHUNK = 2_000  # entries read at once
 MOST = 50_000  # entries of a file: a month of 67 servers
 
-ENTRY = ("id", "at", "kind", "amount", "server_id", "server_name", "reason")
-SERVER = ("server_id", "server_name", "deleted", "hours", "cost", "forecast", "currency")
+ENTRY = ("id", "at", "kind", "amount", "server_id", "server_name", "traffic_gb", "reason")
+TRAFFIC = ("used_gb", "included_gb", "cost", "forecast")
+SERVER = (
+    *("server_id", "server_name", "deleted", "hours", *(f"traffic_{name}" for name in TRAFFIC)),
+    *("cost", "forecast", "currency"),
+)
 INVOICE = ("id", "currency", "total")
 
 # for the OpenAPI document
-LEDGER = spreadsheet.described(ENTRY, (4711, "2026-11-23T14:30:00Z", "hour", "-0.014880", 12345, "web-1", ""))
-USAGE = spreadsheet.described(SERVER, (12345, "web-1", False, 24, "0.357142", "10.000000", "USD"))
+LEDGER = spreadsheet.described(ENTRY, (4711, "2026-11-23T14:30:00Z", "hour", "-0.014880", 12345, "web-1", None, ""))
+USAGE = spreadsheet.described(
+    SERVER,
+    (12345, "web-1", False, 24, 12.5, 2048.0, "0.000000", "0.000000", "0.357142", "10.000000", "USD"),
+)
 INVOICES = spreadsheet.described(INVOICE, ("2026-11", "USD", "12.34"))
 
 
@@ -38,7 +45,7 @@ async def ledger(conn: Connection, account_id: int, span: tuple[datetime, dateti
 
 def _entry(one: shape.Entry) -> tuple[spreadsheet.Cell, ...]:
     name, reason = spreadsheet.plain(one["server_name"]), spreadsheet.plain(one["reason"])
-    return (one["id"], one["at"], one["kind"], one["amount"], one["server_id"], name, reason)
+    return (one["id"], one["at"], one["kind"], one["amount"], one["server_id"], name, one["traffic_gb"], reason)
 
 
 def usage(told: shape.Usage) -> Response:
@@ -49,6 +56,10 @@ def usage(told: shape.Usage) -> Response:
             spreadsheet.plain(one["server_name"]),
             one["deleted"],
             one["hours"],
+            one["traffic"]["used_gb"],
+            one["traffic"]["included_gb"],
+            one["traffic"]["cost"],
+            one["traffic"]["forecast"],
             one["cost"],
             one["forecast"],
             told["currency"],

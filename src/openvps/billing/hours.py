@@ -7,7 +7,7 @@ floor(n * monthly / 672) - floor((n - 1) * monthly / 672). After the month's 672
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from openvps.core.money import HOURS_A_MONTH
 from openvps.ledger.rates import HOUR
@@ -15,10 +15,11 @@ from openvps.ledger.rates import HOUR
 
 @dataclass(frozen=True)
 class Period:
-    """From which moment on, always the begin of an hour, a month costs how much."""
+    """From which moment on, always the begin of an hour, a month costs and includes how much."""
 
     begins_at: datetime
     price_monthly_micro: int
+    bandwidth_gb: int
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Charge:
     server_id: int
     amount_micro: int
 
+    @property
+    def due_at(self) -> datetime:
+        """When it is charged at the earliest."""
+        return self.at
+
 
 @dataclass(frozen=True)
 class Metered:
@@ -37,44 +43,48 @@ class Metered:
     server_id: int
     started_at: datetime
     ended_at: datetime | None
-    due_at: datetime
+    due_at: datetime | None  # None: no hour is
     periods: Sequence[Period]
 
     def charges(self, until: datetime) -> Iterator[Charge]:
         """Yield the due hours that began by `until`."""
         at, end = self.due_at, self.ended_at
-        while at <= until and (end is None or at < end):
+        while at is not None and at <= until and (end is None or at < end):
             yield Charge(at, self.server_id, self._cost(at))
             at += HOUR
 
     def month_until(self, at: datetime, end: datetime) -> tuple[int, int]:
         """Return how many hours begin in the month of `at` before `end`, and what they cost together."""
-        first = self._first_of_month(at)
-        last = min(end, self.ended_at) if self.ended_at else end
-        count = max(0, -((self.started_at - last) // HOUR) - first)
+        first = self.hours_before(month_of(at)[0])
+        count = max(0, self.hours_before(min(end, self.ended_at) if self.ended_at else end) - first)
         return count, self._together(first, min(count, HOURS_A_MONTH)) // HOURS_A_MONTH
 
+    def hours_before(self, moment: datetime) -> int:
+        """Return how many hours the server begins before `moment`, were it to go on till then."""
+        return max(0, -((self.started_at - moment) // HOUR))
+
+    def spans(self, first: int, count: int, periods: Sequence[Period]) -> Iterator[tuple[Period, int]]:
+        """Yield how many of `count` hours from the server's hour `first` on are of which of the periods."""
+        end = first + count
+        for period in reversed(periods):
+            begin = max(first, (period.begins_at - self.started_at) // HOUR)
+            if begin < end:
+                yield period, end - begin
+                end = begin
+
     def _cost(self, at: datetime) -> int:
-        first = self._first_of_month(at)
+        first = self.hours_before(month_of(at)[0])
         number = (at - self.started_at) // HOUR - first + 1
         if number > HOURS_A_MONTH:
             return 0
         return self._together(first, number) // HOURS_A_MONTH - self._together(first, number - 1) // HOURS_A_MONTH
 
-    def _first_of_month(self, at: datetime) -> int:
-        """Return how many hours the server began before the month of `at`."""
-        utc = at.astimezone(UTC)
-        month = utc.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        return max(0, -((self.started_at - month) // HOUR))
-
     def _together(self, first: int, count: int) -> int:
         """Return the sum of the months' prices of `count` hours from the server's hour `first` on."""
-        total, end = 0, first + count
-        for period in reversed(self.periods):
-            begin = max(first, (period.begins_at - self.started_at) // HOUR)
-            if begin < end:
-                total += period.price_monthly_micro * (end - begin)
-                end = begin
-            if end == first:
-                break
-        return total
+        return sum(one.price_monthly_micro * hours for one, hours in self.spans(first, count, self.periods))
+
+
+def month_of(at: datetime) -> tuple[datetime, datetime]:
+    """Return when the calendar month of `at` begins and ends, in UTC."""
+    begin = at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return begin, (begin + timedelta(days=32)).replace(day=1)

@@ -4,13 +4,16 @@ Amounts of lines are exact; the total is rounded once, from their exact sum.
 """
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.billing import books
+from openvps.billing.hours import month_of
+from openvps.billing.queries import HOUR, TRAFFIC
+from openvps.billing.traffic import GB
 from openvps.core.db import Connection, Record
 from openvps.core.errors import NotFound
 from openvps.core.money import MICRO
@@ -20,11 +23,15 @@ _MONTH = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])\Z")
 
 
 class Line(TypedDict):
-    """What one server cost, or one adjustment."""
+    """What one server's hours or traffic cost, or one adjustment."""
 
     description: Annotated[str, Field(description="What it is for.", examples=["web-1"])]
     server_id: Annotated[int | None, Field(description="The server's id; null: no server's.", examples=[12345])]
     hours: Annotated[int | None, Field(description="How many hours were begun; null: none are meant.", examples=[24])]
+    traffic_gb: Annotated[
+        float | None,
+        Field(description="GB of traffic beyond what is included; null: none are meant.", examples=[None]),
+    ]
     amount: Annotated[str, Field(description="What it costs, exactly.", examples=["0.357142"])]
 
 
@@ -51,16 +58,15 @@ def exact(micro: int) -> str:
     return f"{sign}{micro // MICRO}.{micro % MICRO:06}"
 
 
+def gigabytes(number: int) -> float:
+    """Return bytes in GB."""
+    return round(int(number) / GB, 6)
+
+
 def rounded(micro: int) -> str:
     """Write micro-units in whole cents, half a cent up."""
     cents = (abs(micro) + _CENT // 2) // _CENT
     return f"{'-' if micro < 0 and cents else ''}{cents // 100}.{cents % 100:02}"
-
-
-def month_of(at: datetime) -> tuple[datetime, datetime]:
-    """Return when the calendar month of `at` begins and ends, in UTC."""
-    begin = at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return begin, (begin + timedelta(days=32)).replace(day=1)
 
 
 def named(month: str) -> tuple[datetime, datetime] | None:
@@ -97,6 +103,7 @@ def _line(row: Record) -> Line:
     return {
         "description": row.name or row.reason or row.kind,
         "server_id": row.server_id,
-        "hours": row.hours if row.server_id is not None else None,
+        "hours": row.hours if row.kind == HOUR else None,
+        "traffic_gb": gigabytes(row.traffic_bytes) if row.kind == TRAFFIC else None,
         "amount": exact(int(row.amount_micro)),
     }

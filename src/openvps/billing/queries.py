@@ -2,22 +2,75 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, DateTime, and_, delete, exists, func, literal, or_, select, text
 
 from openvps.billing.hours import Charge, Metered, Period
+from openvps.billing.traffic import SETTLED, Moved, Overage, Traffic, clock
 from openvps.core.db import Connection, Record
 from openvps.schema import account, ledger_entry, ledger_hold, ledger_total, meter, rate_period
 
-CHARGE = "hour"  # the entries' kind
-A_MONTH = timedelta(days=32)  # longer than any: earlier prices don't matter to a month's hours
+HOUR, TRAFFIC = "hour", "traffic"  # the entries' kinds
+A_MONTH = timedelta(days=32)  # longer than any: earlier rates don't matter to a month's hours
+
+
+@dataclass(frozen=True)
+class Due:
+    """A server with something to charge."""
+
+    server: Metered
+    traffic: Traffic | None  # what of it is charged; None: all
+
+    @property
+    def due_at(self) -> datetime:
+        """When the first of it was due."""
+        one = self.server
+        return one.due_at or (one.ended_at or one.started_at) + SETTLED
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is charged of a server: the last of some hours, and its traffic; `is_last`: no more will come."""
+
+    server_id: int
+    hours: int
+    last_at: datetime | None
+    traffic: Traffic | None
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A charge as it is entered."""
+
+    account_id: int
+    server_id: int
+    at: datetime
+    kind: str
+    amount_micro: int
+    traffic_bytes: int | None
+
+    @classmethod
+    def of(cls, account_id: int, one: Charge | Overage, cost_micro: int) -> "Entry":
+        """Return the entry of a charge that costs so much."""
+        if isinstance(one, Charge):
+            return cls(account_id, one.server_id, one.at, HOUR, -cost_micro, None)
+        return cls(account_id, one.server_id, one.at, TRAFFIC, -cost_micro, one.over_bytes - one.before_bytes)
+
+
+def _is_due(at: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether hours of a server, or after its end the last of its traffic, are to be charged."""
+    last = and_(meter.c.traffic_at.is_not(None), meter.c.ended_at.is_not(None), meter.c.ended_at <= at - SETTLED)
+    return or_(meter.c.due_at <= at, last)
 
 
 async def lock_due(conn: Connection, at: datetime | None, *, limit: int) -> list[int]:
-    """Lock some accounts that have hours to charge; those that others hold are left for the next turn."""
-    moment = func.clock_timestamp() if at is None else at
-    due = exists().where(meter.c.account_id == account.c.id, meter.c.due_at <= moment)
+    """Lock some accounts that have something to charge; those that others hold are left for the next turn."""
+    moment = literal(at) if at else func.clock_timestamp(type_=DateTime(timezone=True))
+    due = exists().where(meter.c.account_id == account.c.id, _is_due(moment))
     rows = await conn.execute(
         select(account.c.id)
         .where(due)
@@ -33,24 +86,59 @@ async def moment(conn: Connection) -> datetime:
     return (await conn.execute(select(func.clock_timestamp()))).scalar_one()
 
 
-async def due(conn: Connection, accounts: Sequence[int], at: datetime) -> dict[int, list[Metered]]:
-    """Return the servers with hours to charge, by account."""
-    wanted = (meter.c.account_id.in_(accounts), meter.c.due_at <= at)
-    periods: dict[int, list[Period]] = defaultdict(list)
+async def due(conn: Connection, accounts: Sequence[int], at: datetime) -> dict[int, list[Due]]:
+    """Return the servers with something to charge, by account."""
+    wanted = (meter.c.account_id.in_(accounts), _is_due(literal(at)))
+    known = await periods(conn, *wanted, since=func.least(meter.c.due_at, meter.c.traffic_at) - A_MONTH)
+    found: dict[int, list[Due]] = defaultdict(list)
+    for row in await conn.execute(select(meter).where(*wanted)):
+        found[row.account_id].append(due_of(row, known[row.server_id]))
+    return found
+
+
+async def periods(
+    conn: Connection, *wanted: ColumnElement[bool], since: ColumnElement[Any]
+) -> dict[int, list[Period]]:
+    """Return the rate periods of some servers, those that have ended by `since` left out."""
+    found: dict[int, list[Period]] = defaultdict(list)
+    columns = (rate_period.c.begins_at, rate_period.c.price_monthly_micro, rate_period.c.bandwidth_gb)
     for row in await conn.execute(
-        select(rate_period.c.server_id, rate_period.c.begins_at, rate_period.c.price_monthly_micro)
+        select(rate_period.c.server_id, *columns)
         .join(meter, meter.c.server_id == rate_period.c.server_id)
-        .where(*wanted, or_(rate_period.c.ends_at.is_(None), rate_period.c.ends_at > meter.c.due_at - A_MONTH))
+        .where(*wanted, or_(rate_period.c.ends_at.is_(None), rate_period.c.ends_at > since))
         .order_by(rate_period.c.server_id, rate_period.c.begins_at)
     ):
-        periods[row.server_id].append(Period(row.begins_at, row.price_monthly_micro))
-    found: dict[int, list[Metered]] = defaultdict(list)
-    columns = (meter.c.account_id, meter.c.server_id, meter.c.started_at, meter.c.ended_at, meter.c.due_at)
-    for row in await conn.execute(select(*columns).where(*wanted)):
-        found[row.account_id].append(
-            Metered(row.server_id, row.started_at, row.ended_at, row.due_at, periods[row.server_id])
-        )
+        found[row.server_id].append(Period(*row[1:]))
     return found
+
+
+def due_of(row: Record, known: Sequence[Period]) -> Due:
+    """Return what is made of a row of `meter` and its periods."""
+    server = Metered(row.server_id, row.started_at, row.ended_at, row.due_at, known)
+    return Due(server, traffic_of(row) if row.traffic_at else None)
+
+
+def traffic_of(row: Record) -> Traffic:
+    """Return what of its traffic is charged."""
+    at = row.traffic_at or clock(row.ended_at or row.started_at)
+    return Traffic(at, row.received_bytes, row.sent_bytes, row.over_bytes, row.over_micro)
+
+
+_MOVED = text(
+    "SELECT server_id, hour, received_bytes, sent_bytes FROM usage_hour"
+    " WHERE server_id = ANY(CAST(:servers AS bigint[])) AND hour >= :since AND hour < :before"
+)
+
+
+async def moved(conn: Connection, due: Sequence[Due], before: datetime) -> dict[int, Moved]:
+    """Return what servers received and sent in the hours of the clock that aren't charged."""
+    found: dict[int, dict[datetime, tuple[int, int]]] = defaultdict(dict)
+    since = {one.server.server_id: one.traffic.at for one in due if one.traffic}
+    if since:
+        asked = {"servers": list(since), "since": min(since.values()), "before": before}
+        for row in await conn.execute(_MOVED, asked):
+            found[row.server_id][row.hour] = row.received_bytes, row.sent_bytes
+    return dict(found)
 
 
 async def balances(conn: Connection, accounts: Sequence[int]) -> dict[int, int]:
@@ -68,7 +156,11 @@ async def credits_since(
     found: dict[int, list[tuple[datetime, int]]] = defaultdict(list)
     for row in await conn.execute(
         select(ledger_entry.c.account_id, ledger_entry.c.at, ledger_entry.c.amount_micro)
-        .where(ledger_entry.c.account_id.in_(accounts), ledger_entry.c.kind != CHARGE, ledger_entry.c.at > since)
+        .where(
+            ledger_entry.c.account_id.in_(accounts),
+            ledger_entry.c.kind.not_in([HOUR, TRAFFIC]),
+            ledger_entry.c.at > since,
+        )
         .order_by(ledger_entry.c.at, ledger_entry.c.id)
     ):
         found[row.account_id].append((row.at, row.amount_micro))
@@ -76,47 +168,62 @@ async def credits_since(
 
 
 _APPEND = text(
-    "INSERT INTO ledger_entry (account_id, amount_micro, kind, reference, server_id, at)"
-    " SELECT account_id, -amount, 'hour',"
+    "INSERT INTO ledger_entry (account_id, amount_micro, kind, reference, server_id, at, traffic_bytes)"
+    " SELECT account_id, amount, kind,"
     " 'server:' || server_id || ':' || to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
-    " server_id, at"
-    " FROM unnest(CAST(:accounts AS bigint[]), CAST(:servers AS bigint[]), CAST(:at AS timestamptz[]),"
-    " CAST(:amounts AS bigint[])) AS told (account_id, server_id, at, amount)"
+    " server_id, at, traffic_bytes"
+    " FROM unnest(CAST(:account_id AS bigint[]), CAST(:server_id AS bigint[]), CAST(:at AS timestamptz[]),"
+    " CAST(:kind AS text[]), CAST(:amount_micro AS bigint[]), CAST(:traffic_bytes AS bigint[]))"
+    " AS told (account_id, server_id, at, kind, amount, traffic_bytes)"
     " ON CONFLICT DO NOTHING"
 )
 _USE_HOLD = text(
-    "UPDATE ledger_hold SET amount_micro = greatest(0, amount_micro - told.amount)"
+    "UPDATE ledger_hold SET amount_micro = greatest(0, amount_micro + told.amount)"
     " FROM (SELECT 'server:' || server_id AS reference, sum(amount)::bigint AS amount"
-    " FROM unnest(CAST(:servers AS bigint[]), CAST(:amounts AS bigint[])) AS each (server_id, amount)"
+    " FROM unnest(CAST(:server_id AS bigint[]), CAST(:amount_micro AS bigint[])) AS each (server_id, amount)"
     " GROUP BY server_id) AS told WHERE ledger_hold.reference = told.reference"
 )
-_CHARGED = text(
-    "UPDATE meter SET due_at = CASE WHEN ended_at <= told.at + interval '1 hour' THEN NULL"
-    " ELSE told.at + interval '1 hour' END"
-    " FROM (SELECT server_id, max(at) AS at"
-    " FROM unnest(CAST(:servers AS bigint[]), CAST(:at AS timestamptz[])) AS each (server_id, at)"
-    " GROUP BY server_id) AS told WHERE meter.server_id = told.server_id"
+_SETTLED = text(
+    "UPDATE meter SET due_at = CASE WHEN told.at IS NULL THEN due_at"
+    " WHEN ended_at <= told.at + interval '1 hour' THEN NULL ELSE told.at + interval '1 hour' END,"
+    " traffic_at = told.traffic_at, received_bytes = coalesce(told.received, received_bytes),"
+    " sent_bytes = coalesce(told.sent, sent_bytes), over_bytes = coalesce(told.over_bytes, meter.over_bytes),"
+    " over_micro = coalesce(told.over_micro, meter.over_micro)"
+    " FROM unnest(CAST(:servers AS bigint[]), CAST(:at AS timestamptz[]), CAST(:traffic_at AS timestamptz[]),"
+    " CAST(:received AS bigint[]), CAST(:sent AS bigint[]), CAST(:over_bytes AS bigint[]),"
+    " CAST(:over_micro AS bigint[]))"
+    " AS told (server_id, at, traffic_at, received, sent, over_bytes, over_micro)"
+    " WHERE meter.server_id = told.server_id"
 )
 
 
-async def append(conn: Connection, charges: Sequence[tuple[int, Charge]]) -> None:
+async def append(conn: Connection, entries: Sequence[Entry], settled: Sequence[Settled]) -> None:
     """Append charges, use up what was held for them, and note what is due next; again is a no-op.
 
     The caller has locked the accounts, and computed from what is due: no charge is there already.
     """
-    told = {
-        "accounts": [account_id for account_id, _ in charges],
-        "servers": [one.server_id for _, one in charges],
-        "at": [one.at for _, one in charges],
-        "amounts": [one.amount_micro for _, one in charges],
-    }
-    await conn.execute(_APPEND, told)
-    await conn.execute(_USE_HOLD, {name: told[name] for name in ("servers", "amounts")})
-    references = [f"server:{number}" for number in set(told["servers"])]
+    names = [one.name for one in fields(Entry)]
+    await conn.execute(_APPEND, {name: [getattr(one, name) for one in entries] for name in names})
+    hours = [one for one in entries if one.kind == HOUR]
+    told = {name: [getattr(one, name) for one in hours] for name in ("server_id", "amount_micro")}
+    await conn.execute(_USE_HOLD, told)
+    references = [f"server:{number}" for number in set(told["server_id"])]
     await conn.execute(
         delete(ledger_hold).where(ledger_hold.c.reference.in_(references), ledger_hold.c.amount_micro == 0)
     )
-    await conn.execute(_CHARGED, {name: told[name] for name in ("servers", "at")})
+    traffic = [one.traffic for one in settled]
+    await conn.execute(
+        _SETTLED,
+        {
+            "servers": [one.server_id for one in settled],
+            "at": [one.last_at for one in settled],
+            "traffic_at": [one.traffic.at if one.traffic and not one.is_last else None for one in settled],
+            "received": [one and one.received_bytes for one in traffic],
+            "sent": [one and one.sent_bytes for one in traffic],
+            "over_bytes": [one and one.over_bytes for one in traffic],
+            "over_micro": [one and one.charged_micro for one in traffic],
+        },
+    )
 
 
 # standing

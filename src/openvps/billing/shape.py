@@ -1,14 +1,18 @@
 """An account's books as the API shows them: amounts are exact, as texts."""
 
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from openvps.billing.books import Used
-from openvps.billing.invoices import exact, month_of
-from openvps.core.clock import iso, now
+from openvps.billing.forecast import Forecast, forecast
+from openvps.billing.invoices import exact, gigabytes
+from openvps.core.clock import iso
 from openvps.core.db import Record
+from openvps.core.money import MICRO
+from openvps.core.settings import Settings
 
 
 class Entry(TypedDict):
@@ -19,14 +23,43 @@ class Entry(TypedDict):
         str, Field(description="When, UTC; of a charge: when its hour began.", examples=["2026-11-23T14:30:00Z"])
     ]
     kind: Annotated[
-        str, Field(description="`hour` (a server's), `credit` (a payment) or `adjustment`.", examples=["hour"])
+        str,
+        Field(
+            description="`hour` or `traffic` (a server's), `credit` (a payment) or `adjustment`.", examples=["hour"]
+        ),
     ]
     amount: Annotated[str, Field(description="Less than 0: a charge.", examples=["-0.014880"])]
     server_id: Annotated[int | None, Field(description="The server's id; null: no server's.", examples=[12345])]
     server_name: Annotated[
         str | None, Field(description="The server's name when it was made; null: no server's.", examples=["web-1"])
     ]
+    traffic_gb: Annotated[
+        float | None,
+        Field(
+            description="GB of traffic beyond what is included, less than 0 where a larger plan includes them later;"
+            " null: it is for none.",
+            examples=[None],
+        ),
+    ]
     reason: Annotated[str, Field(description="What was said of it.", examples=["bank transfer of May 3"])]
+
+
+class Traffic(TypedDict):
+    """A server's traffic this month; it counts in the direction in which it is larger."""
+
+    used_gb: Annotated[float, Field(description="GB received or sent so far, the larger of both.", examples=[12.5])]
+    included_gb: Annotated[
+        float,
+        Field(
+            description="GB that are included, if the server stays; after its end, for the hours that it had.",
+            examples=[2048.0],
+        ),
+    ]
+    cost: Annotated[str, Field(description="What the GB beyond these have cost so far.", examples=["0.000000"])]
+    forecast: Annotated[
+        str,
+        Field(description="What they will have cost at the month's end, at its pace so far.", examples=["0.000000"]),
+    ]
 
 
 class ServerCost(TypedDict):
@@ -36,7 +69,8 @@ class ServerCost(TypedDict):
     server_name: Annotated[str, Field(description="The server's name when it was made.", examples=["web-1"])]
     deleted: Annotated[bool, Field(description="Whether it is deleted.", examples=[False])]
     hours: Annotated[int, Field(description="Hours of this month that it has begun.", examples=[24])]
-    cost: Annotated[str, Field(description="What they cost.", examples=["0.357142"])]
+    traffic: Annotated[Traffic, Field(description="Its traffic.")]
+    cost: Annotated[str, Field(description="What hours and traffic cost.", examples=["0.357142"])]
     forecast: Annotated[
         str, Field(description="What the whole month costs if it stays as it is.", examples=["10.000000"])
     ]
@@ -78,6 +112,7 @@ def entry(row: Record) -> Entry:
         "amount": exact(row.amount_micro),
         "server_id": row.server_id,
         "server_name": row.name,
+        "traffic_gb": gigabytes(row.traffic_bytes) if row.traffic_bytes is not None else None,
         "reason": row.reason,
     }
 
@@ -87,33 +122,30 @@ def notice(row: Record) -> Notice:
     return {"id": row.id, "kind": row.kind, "text": row.text, "created_at": iso(row.created_at)}
 
 
-def usage(servers: list[Used], currency: str) -> Usage:
-    """Return what servers cost in the present month: what is charged, and the rest by their rates."""
-    at = now()
-    _, end = month_of(at)
-    told: list[ServerCost] = []
-    cost = forecast = 0
-    for each in servers:
-        one = each.metered
-        hours, by_rates = one.month_until(at, at)
-        due = by_rates - one.month_until(at, one.due_at)[1]
-        so_far = each.charged_micro + due
-        whole = so_far + one.month_until(at, end)[1] - by_rates
-        cost, forecast = cost + so_far, forecast + whole
-        told.append(
-            {
-                "server_id": one.server_id,
-                "server_name": each.name,
-                "deleted": one.ended_at is not None,
-                "hours": hours,
-                "cost": exact(so_far),
-                "forecast": exact(whole),
-            }
-        )
+def usage(servers: list[Used], settings: Settings, at: datetime) -> Usage:
+    """Return what servers cost in the month of `at`."""
+    seen = [(one, forecast(one, int(settings.traffic_price * MICRO), at)) for one in servers]
     return {
         "month": f"{at:%Y-%m}",
-        "currency": currency,
-        "cost": exact(cost),
-        "forecast": exact(forecast),
-        "servers": told,
+        "currency": settings.currency,
+        "cost": exact(sum(cost.micro for _, cost in seen)),
+        "forecast": exact(sum(cost.whole_micro for _, cost in seen)),
+        "servers": [_server(*one) for one in seen],
+    }
+
+
+def _server(used: Used, cost: Forecast) -> ServerCost:
+    return {
+        "server_id": used.server.server_id,
+        "server_name": used.name,
+        "deleted": used.server.ended_at is not None,
+        "hours": cost.hours,
+        "traffic": {
+            "used_gb": gigabytes(used.traffic.used_bytes),
+            "included_gb": gigabytes(cost.included_bytes),
+            "cost": exact(cost.traffic_micro),
+            "forecast": exact(cost.whole_traffic_micro),
+        },
+        "cost": exact(cost.micro),
+        "forecast": exact(cost.whole_micro),
     }

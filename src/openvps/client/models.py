@@ -229,7 +229,7 @@ class LedgerEntry(Answer):
     """When, UTC; of a charge: when its hour began."""
 
     kind: str
-    """`hour` (a server's), `credit` (a payment) or `adjustment`."""
+    """`hour` or `traffic` (a server's), `credit` (a payment) or `adjustment`."""
 
     amount: str
     """Less than 0: a charge."""
@@ -239,6 +239,9 @@ class LedgerEntry(Answer):
 
     server_name: str | None
     """The server's name when it was made; null: no server's."""
+
+    traffic_gb: float | None
+    """GB of traffic beyond what is included, less than 0 where a larger plan includes them later; null: it is for none."""
 
     reason: str
     """What was said of it."""
@@ -369,7 +372,7 @@ class SshKey(Answer):
 
 
 class InvoiceLine(Answer):
-    """What one server cost, or one adjustment."""
+    """What one server's hours or traffic cost, or one adjustment."""
 
     description: str
     """What it is for."""
@@ -379,6 +382,9 @@ class InvoiceLine(Answer):
 
     hours: int | None
     """How many hours were begun; null: none are meant."""
+
+    traffic_gb: float | None
+    """GB of traffic beyond what is included; null: none are meant."""
 
     amount: str
     """What it costs, exactly."""
@@ -769,28 +775,6 @@ class RestoringBackup(Answer):
     """The action to follow, at `/actions/{action_id}/`."""
 
 
-class ServerCost(Answer):
-    """What a server costs this month."""
-
-    server_id: int
-    """The server's id."""
-
-    server_name: str
-    """The server's name when it was made."""
-
-    deleted: bool
-    """Whether it is deleted."""
-
-    hours: int
-    """Hours of this month that it has begun."""
-
-    cost: str
-    """What they cost."""
-
-    forecast: str
-    """What the whole month costs if it stays as it is."""
-
-
 class SnapshotPart(Answer):
     """The snapshot that is restored."""
 
@@ -871,23 +855,20 @@ class TokenInUse(Answer):
     """When it ends, UTC; null: never."""
 
 
-class Usage(Answer):
-    """What an account's servers cost this month."""
+class Traffic(Answer):
+    """A server's traffic this month; it counts in the direction in which it is larger."""
 
-    month: str
-    """The month, UTC."""
+    used_gb: float
+    """GB received or sent so far, the larger of both."""
 
-    currency: str
-    """The currency, ISO 4217."""
+    included_gb: float
+    """GB that are included, if the server stays; after its end, for the hours that it had."""
 
     cost: str
-    """What this month cost so far."""
+    """What the GB beyond these have cost so far."""
 
     forecast: str
-    """What the whole month costs if all stays as it is."""
-
-    servers: list[ServerCost]
-    """The same by server; deleted ones of this month too."""
+    """What they will have cost at the month's end, at its pace so far."""
 
 
 class MetricValue(Answer):
@@ -1405,6 +1386,31 @@ class Restoring(Answer):
     """The action to follow, at `/actions/{action_id}/`."""
 
 
+class ServerCost(Answer):
+    """What a server costs this month."""
+
+    server_id: int
+    """The server's id."""
+
+    server_name: str
+    """The server's name when it was made."""
+
+    deleted: bool
+    """Whether it is deleted."""
+
+    hours: int
+    """Hours of this month that it has begun."""
+
+    traffic: Traffic
+    """Its traffic."""
+
+    cost: str
+    """What hours and traffic cost."""
+
+    forecast: str
+    """What the whole month costs if it stays as it is."""
+
+
 class Snapshot(Answer):
     """A server's disk as it was; it is deleted with its server."""
 
@@ -1498,6 +1504,25 @@ class ServerSummary(Answer):
 
     plan: PlanPart
     """What the server was promised."""
+
+
+class Usage(Answer):
+    """What an account's servers cost this month."""
+
+    month: str
+    """The month, UTC."""
+
+    currency: str
+    """The currency, ISO 4217."""
+
+    cost: str
+    """What this month cost so far."""
+
+    forecast: str
+    """What the whole month costs if all stays as it is."""
+
+    servers: list[ServerCost]
+    """The same by server; deleted ones of this month too."""
 
 
 class CreatedBackup(Answer):

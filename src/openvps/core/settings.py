@@ -4,6 +4,7 @@
 """
 
 import os
+from decimal import Decimal
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -122,6 +123,12 @@ class Settings(BaseSettings):
         default=10,
         ge=0,
         description="debt that charges may run up, in whole currency units; beyond it nothing is charged",
+    )
+    traffic_price: Decimal = Field(
+        default=Decimal("0.01"),
+        ge=0,
+        decimal_places=6,
+        description="price of a GB of traffic beyond what a plan includes, in currency units; 0: it is free",
     )
     billing_interval_s: int = Field(
         default=60, ge=1, description="seconds between the turns that charge hours and set accounts' standing"

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from openvps.core.errors import InvalidFields
 from openvps.core.query import Parameter
 
-Cell = str | int | bool | None
+Cell = str | int | float | bool | None
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 FORMAT = Parameter(

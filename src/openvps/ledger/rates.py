@@ -1,11 +1,12 @@
-"""What runs up charges: since when, at which price a month, until when. A server is only a number here.
+"""What runs up charges: since when, at which rate a month, until when. A server is only a number here.
 
 Written in the transactions that create, resize and delete a server, turned into charges by billing, kept for the
 books. Each writer locks the account first and asks for the moment then: a charge, which does the same, has seen all
 that came before its own moment, and nothing changes behind it.
 """
 
-from datetime import datetime, timedelta
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
@@ -15,6 +16,14 @@ from openvps.schema import account, meter, rate_period
 
 HOUR = timedelta(hours=1)
 LEAST = timedelta(microseconds=1)  # a server that was there was there for a moment, and pays its first hour
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What a month costs, and the traffic that is included."""
+
+    price_monthly_micro: int
+    bandwidth_gb: int
 
 
 async def lock(conn: Connection, account_id: int) -> datetime:
@@ -28,20 +37,19 @@ def next_hour(started_at: datetime, at: datetime) -> datetime:
     return started_at + ((at - started_at) // HOUR + 1) * HOUR
 
 
-async def start(
-    conn: Connection, *, account_id: int, server_id: int, name: str, price_monthly_micro: int, at: datetime
-) -> None:
+async def start(conn: Connection, *, account_id: int, server_id: int, name: str, rate: Rate, at: datetime) -> None:
     """Have a server charged from `at` on."""
+    traffic_at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     await conn.execute(
-        insert(meter).values(server_id=server_id, account_id=account_id, name=name, started_at=at, due_at=at)
+        insert(meter).values(
+            server_id=server_id, account_id=account_id, name=name, started_at=at, due_at=at, traffic_at=traffic_at
+        )
     )
-    await conn.execute(
-        insert(rate_period).values(server_id=server_id, begins_at=at, price_monthly_micro=price_monthly_micro)
-    )
+    await conn.execute(insert(rate_period).values(server_id=server_id, begins_at=at, **asdict(rate)))
 
 
-async def change(conn: Connection, server_id: int, price_monthly_micro: int, at: datetime) -> None:
-    """Have a server charged at another price from its next hour on; the hour that has begun keeps its price."""
+async def change(conn: Connection, server_id: int, rate: Rate, at: datetime) -> None:
+    """Have a server charged at another rate from its next hour on; the hour that has begun keeps its own."""
     running = select(meter.c.started_at).where(meter.c.server_id == server_id, meter.c.ended_at.is_(None))
     started_at = (await conn.execute(running)).scalar_one_or_none()
     if started_at is None:
@@ -56,14 +64,8 @@ async def change(conn: Connection, server_id: int, price_monthly_micro: int, at:
         )
         .values(ends_at=begins_at)
     )
-    put = pg_insert(rate_period).values(
-        server_id=server_id, begins_at=begins_at, price_monthly_micro=price_monthly_micro
-    )
-    await conn.execute(
-        put.on_conflict_do_update(
-            index_elements=["server_id", "begins_at"], set_={"price_monthly_micro": price_monthly_micro}
-        )
-    )
+    put = pg_insert(rate_period).values(server_id=server_id, begins_at=begins_at, **asdict(rate))
+    await conn.execute(put.on_conflict_do_update(index_elements=["server_id", "begins_at"], set_=asdict(rate)))
 
 
 async def end(conn: Connection, server_id: int, at: datetime) -> None:

@@ -25,8 +25,8 @@ Month = Annotated[
     str, Path(description="Id of the invoice: its month.", examples=["2026-11"], json_schema_extra=SHOWN)
 ]
 POLICY = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-COLUMNS = ("description", "server_id", "hours", "amount", "currency")
-ANSWERS = spreadsheet.described(COLUMNS, ("web-1", 12345, 24, "0.357142", "USD"))
+COLUMNS = ("description", "server_id", "hours", "traffic_gb", "amount", "currency")
+ANSWERS = spreadsheet.described(COLUMNS, ("web-1", 12345, 24, None, "0.357142", "USD"))
 ANSWERS[200]["content"]["text/html"] = {"schema": {"type": "string"}, "example": "<!doctype html>…"}
 
 
@@ -58,10 +58,11 @@ def lines(made: Invoice) -> Iterator[tuple[spreadsheet.Cell, ...]]:
             spreadsheet.plain(line["description"]),
             line["server_id"],
             line["hours"],
+            line["traffic_gb"],
             line["amount"],
             made["currency"],
         )
-    yield ("total", None, None, made["total"], made["currency"])
+    yield ("total", None, None, None, made["total"], made["currency"])
 
 
 def page(made: Invoice, base_path: str) -> str:

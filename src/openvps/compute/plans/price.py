@@ -12,7 +12,9 @@ async def apply(conn: Connection, plan_id: int) -> int:
 
     Accounts are locked in the order of their ids before their servers, as all do who change what is charged.
     """
-    price = (await conn.execute(select(plan.c.price_monthly_micro).where(plan.c.id == plan_id))).scalar_one()
+    columns = (plan.c.price_monthly_micro, plan.c.bandwidth_gb)
+    rate = rates.Rate(*(await conn.execute(select(*columns).where(plan.c.id == plan_id))).one())
+    price = rate.price_monthly_micro
     other = (server.c.plan_id == plan_id, server.c.wanted != "absent", server.c.price_monthly_micro != price)
     accounts = (
         await conn.execute(select(server.c.account_id).where(*other).distinct().order_by(server.c.account_id))
@@ -27,6 +29,6 @@ async def apply(conn: Connection, plan_id: int) -> int:
             .returning(server.c.id)
         )
         for server_id in list(rows.scalars()):
-            await rates.change(conn, server_id, price, at)
+            await rates.change(conn, server_id, rate, at)
             changed += 1
     return changed

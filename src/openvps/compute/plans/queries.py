@@ -66,6 +66,7 @@ async def offered(conn: Connection, reference: int | UUID) -> Record | None:
                 plan.c.vcpus,
                 plan.c.memory_mib,
                 plan.c.storage_gb,
+                plan.c.bandwidth_gb,
                 plan.c.price_monthly_micro,
             ).where(key == reference, plan.c.retired_at.is_(None))
         )

@@ -166,7 +166,7 @@ async def _make(conn: Connection, caller: Caller, body: Body[NewServer], order: 
         account_id=caller.account_id,
         server_id=server_id,
         name=order.name,
-        price_monthly_micro=plan.price_monthly_micro,
+        rate=rates.Rate(plan.price_monthly_micro, plan.bandwidth_gb),
         at=await rates.lock(conn, caller.account_id),
     )
     await actions.begin(

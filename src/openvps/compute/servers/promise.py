@@ -60,5 +60,6 @@ async def put_back(
             old, new = Promise(**one.before), Size(row.vcpus, row.memory_mib, row.storage_gb)
             await locations.give_back(conn, row.cell_id, new.beyond(old.size))
             await queries.promise(conn, server_id, one.before)
-            await rates.change(conn, server_id, old.price_monthly_micro, at)
+            rate = rates.Rate(old.price_monthly_micro, await queries.bandwidth_gb(conn, server_id))
+            await rates.change(conn, server_id, rate, at)
             await ledger.hold_at_most(conn, f"server:{server_id}", first_hours(old.price_monthly_micro, hold_hours))

@@ -176,6 +176,12 @@ async def size(conn: Connection, server_id: int) -> Record:
     return (await conn.execute(select(*columns).where(server.c.id == server_id))).one()
 
 
+async def bandwidth_gb(conn: Connection, server_id: int) -> int:
+    """Return the traffic that a server's plan includes a month."""
+    its = select(plan.c.bandwidth_gb).join(server, server.c.plan_id == plan.c.id).where(server.c.id == server_id)
+    return (await conn.execute(its)).scalar_one()
+
+
 async def promise(conn: Connection, server_id: int, values: Mapping[str, int]) -> None:
     """Promise a server another plan, size and price."""
     await conn.execute(update(server).where(server.c.id == server_id).values(**values))

@@ -57,7 +57,8 @@ async def resize(
     await queries.promise(
         conn, server.id, {"plan_id": plan.id} | {name: getattr(plan, name) for name in promise.KEPT[1:]}
     )
-    await rates.change(conn, server.id, plan.price_monthly_micro, await rates.lock(conn, account.id))
+    rate = rates.Rate(plan.price_monthly_micro, plan.bandwidth_gb)
+    await rates.change(conn, server.id, rate, await rates.lock(conn, account.id))
     return row, action_id, restarts
 
 
