@@ -87,12 +87,14 @@ async def _run(config: settings.Settings) -> None:
 
 async def _work(app: App, context: Context, cells: Cells) -> None:
     """Take jobs and keep the watchers going until told to end; running jobs get 8 s, then are handed back."""
+    in_hand = jobs.InHand()
     watchers = [
         asyncio.create_task(_every(context, "sweep", SWEEP_S, lambda: _sweep(app, context))),
         asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context))),
         asyncio.create_task(_every(context, "billing", context.settings.billing_interval_s, lambda: _bill(context))),
         asyncio.create_task(_every(context, "nights", NIGHTS_S, lambda: _back_up(context))),
         asyncio.create_task(cells.keep()),
+        asyncio.create_task(_let_go(app, in_hand)),
     ]
     worker = asyncio.create_task(
         app.run_worker_async(
@@ -103,6 +105,7 @@ async def _work(app: App, context: Context, cells: Cells) -> None:
             fetch_job_polling_interval=POLL_S,
             shutdown_graceful_timeout=8,
             delete_jobs="always",
+            worker_middleware=[in_hand.middleware],
         )
     )
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -143,12 +146,23 @@ async def _take_turn(database: Database, name: str, interval_s: float) -> bool:
 
 async def _sweep(app: App, context: Context) -> None:
     """Hand back the jobs of workers that died, then defer what is due."""
-    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_S):
-        await app.job_manager.retry_job(job)
+    if stalled := await jobs.hand_back(app, silent_s=STALLED_S):
+        logger.warning("jobs_handed_back", jobs=stalled)
     await enforce(context.database)
     await watch.sweep(context)
     await snapshots.sweep(context)
     await backups.sweep(context)
+
+
+async def _let_go(app: App, in_hand: jobs.InHand) -> None:
+    """Let go of the jobs that this worker lost; each looks after its own."""
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        try:
+            if lost := await in_hand.let_go(app):
+                logger.warning("jobs_lost", jobs=lost)
+        except Exception:  # the database may be away
+            logger.exception("jobs_not_looked_after")
 
 
 async def _forget(context: Context) -> None:

@@ -7,8 +7,13 @@ A job is deferred inside the caller's transaction, under a savepoint: `queueing_
 job a subject, and finding one there is success, not an error.
 """
 
-from procrastinate import App, PsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from procrastinate import App, JobContext, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
+from procrastinate.jobs import Job, Status
+from procrastinate.worker import Worker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 CONVERGE_SERVER = "converge_server"
@@ -47,3 +52,59 @@ async def defer(
             ).defer_async(**arguments)
     except AlreadyEnqueued:
         return
+
+
+async def hand_back(app: App, *, silent_s: float) -> int:
+    """Have the jobs of workers that were silent for so long taken up by others; returns how many they were."""
+    stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=silent_s))
+    for job in stalled:
+        await _let_go(app, job)
+    return len(stalled)
+
+
+class InHand:
+    """The jobs that this process works at, to know those that it lost.
+
+    A database that goes away just as it gives us a job, or just as we say that one is done, leaves a job that by its
+    row is ours and that nobody does. Its lock would hold up its server for as long as we live.
+    """
+
+    def __init__(self) -> None:
+        self._worker_id: int | None = None
+        self._ids: set[int | None] = set()
+        self._doubtful: set[int | None] = set()
+
+    async def middleware(self, call_next: Callable[[], Awaitable[Any]], context: JobContext, worker: Worker) -> Any:
+        """Note a job for as long as it runs."""
+        self._worker_id = worker.worker_id
+        self._ids.add(context.job.id)
+        try:
+            return await call_next()
+        finally:
+            self._ids.discard(context.job.id)
+
+    async def let_go(self, app: App) -> int:
+        """Have lost jobs taken up by whoever is first; returns how many they were.
+
+        One that isn't in hand may be on its way to it or out of it: it is lost if the next look finds it so too.
+        """
+        if self._worker_id is None:
+            return 0
+        ours = await app.job_manager.list_jobs_async(status="doing", worker_id=self._worker_id)
+        doubtful = {job.id: job for job in ours if job.id not in self._ids}
+        lost = [job for number, job in doubtful.items() if number in self._doubtful]
+        self._doubtful = set(doubtful)
+        for job in lost:
+            await _let_go(app, job)
+        return len(lost)
+
+
+async def _let_go(app: App, job: Job) -> None:
+    """Have a job that nobody does taken up.
+
+    Where another one for the subject waits already, that one does it: this would only be in its way.
+    """
+    try:
+        await app.job_manager.retry_job(job)
+    except UniqueViolation:  # of queueing_lock
+        await app.job_manager.finish_job(job, Status.ABORTED, delete_job=True)
