@@ -68,13 +68,12 @@ def _refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
     """Have the pool make a new connection for one that its server has left.
 
     Who leaves closes the socket, which then has something to read: seeing that needs no way there and back, as a
-    ping does.
+    ping does. Its last words may come before its end.
     """
     raw: psycopg.AsyncConnection[Any] = connection.driver_connection
     try:
-        if not raw.closed and not _readable(raw.fileno()):
-            return
-        raw.pgconn.consume_input()
+        while not raw.closed and _readable(raw.fileno()):
+            raw.pgconn.consume_input()
         dead = raw.closed
     except psycopg.Error:
         dead = True
