@@ -75,7 +75,8 @@ def database_url(template_url: str) -> Iterator[str]:
     admin = template_url.replace("/template?", "/postgres?")
     with psycopg.connect(admin, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name} TEMPLATE template".encode())
-        yield template_url.replace("/template?", f"/{name}?")
+    yield template_url.replace("/template?", f"/{name}?")
+    with psycopg.connect(admin, autocommit=True) as conn:  # not the first one: a test may restart PostgreSQL
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 

@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from stage import Stage
+from stage import IDS, Stage
 
 from factories import World
 from lab import Lab
@@ -30,7 +30,7 @@ async def stage(
     _settings_of_the_stage: None, world: World, engine: Engine, tiny_image: str, lab: Lab, worker_id: str
 ) -> AsyncGenerator[Stage]:
     process = 1 + int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
-    stage = Stage(world, Faulty(engine), tiny_image, lab, first_id=10_000 * (process + 10) + 10 * next(RUNS))
+    stage = Stage(world, Faulty(engine), tiny_image, lab, first_id=10_000 * (process + 10) + IDS * next(RUNS))
     await stage.prepare()
     yield stage
     await stage.clear()

@@ -4,6 +4,8 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
+from sound import unsound
+
 from factories import ED25519, Client, World
 from lab import Lab
 from openvps.compute.backups import converge as backups
@@ -14,6 +16,7 @@ from openvps.core.db import Database
 from openvps.engine.faulty import Faulty
 
 PATIENCE_S = 60.0
+IDS = 10  # servers a stage may have
 
 
 @dataclass
@@ -137,6 +140,27 @@ class Stage:
         assert await self.world.sql("SELECT kind FROM action WHERE finished_at IS NULL") == []
         held = await self.world.sql("SELECT count(*) FROM address WHERE server_id = :id", id=number)
         assert held == [(2,)]
+
+    async def at_its_engine(self) -> None:
+        """Have real workers find this stage's engine where it is."""
+        await self.world.sql(
+            "UPDATE cell SET socket = :socket, project = :project, pool = :pool",
+            socket=self.lab.socket,
+            project=self.lab.project,
+            pool=self.lab.pool,
+        )
+        await self.world.sql("DELETE FROM procrastinate_jobs")  # of what converge did in this process
+
+    async def at_rest(self, *, within_s: float) -> None:
+        """Wait until somebody else, a real worker, has nothing left to do."""
+        began = time.monotonic()
+        while left := await self.world.sql("SELECT id, status FROM server WHERE look_at IS NOT NULL"):
+            assert time.monotonic() - began < within_s, left
+            await asyncio.sleep(0.1)
+
+    async def unsound(self) -> list[str]:
+        """Return what of engine and database doesn't agree."""
+        return await unsound(self.world.database, self.engine.engine, ours=range(self.first_id, self.first_id + IDS))
 
     async def nothing_left(self, number: int) -> None:
         """Check that neither engine nor database knows anything of a deleted server."""
