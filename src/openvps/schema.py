@@ -456,12 +456,22 @@ backup = Table(  # a server's disk in the store; outlives the server, so what is
     Column("server_id", BigInteger, nullable=False),
     Column("server_uuid", UUID, nullable=False),
     Column("server_name", Text, nullable=False),
+    _ref("system_id", "system.id", nullable=True),  # null, here and below: made before it was noted
+    Column("storage_gb", Integer),
     Column("backup_type", Text, nullable=False),
     Column("description", Text, nullable=False, server_default=""),
     Column("status", Text, nullable=False, server_default="in_progress"),
     Column("wanted", Text, nullable=False, server_default="present"),
     Column("size_bytes", BigInteger),  # of what was read; the store keeps less
+    Column("manifest", Text),  # SHA-256 of what is noted of every file, taken while it was stored
     Column("error", Text),
+    Column("lent_to", ARRAY(BigInteger), nullable=False, server_default=text("'{}'")),  # cells with an image of it
+    # the proof that it can be restored
+    _moment("verified_at"),  # when it last was
+    _moment("verify_failed_at"),  # when it last couldn't be, and why
+    Column("verify_error", Text),
+    _ref("verify_cell_id", "cell.id", nullable=True, ondelete="SET NULL"),  # where a throw-away machine may be
+    _moment("verify_deadline_at"),  # null: no verification is under way
     _moment("expires_at"),
     _moment("look_at"),  # when the worker is due to make it what is wanted; null: nothing to do
     _moment("deadline_at"),
@@ -472,6 +482,7 @@ backup = Table(  # a server's disk in the store; outlives the server, so what is
     Index(None, "account_id", "id"),
     Index(None, "server_id"),
     Index("ix_backup_due", "look_at", postgresql_where=text("look_at IS NOT NULL")),
+    Index("ix_backup_verifying", "verify_cell_id", postgresql_where=text("verify_cell_id IS NOT NULL")),
 )
 
 usage = Table(  # the latest measured use of each server

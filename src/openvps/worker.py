@@ -25,7 +25,7 @@ from openvps.billing.charge import Terms, charge
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
 from openvps.compute.backups import converge as backups
-from openvps.compute.backups import schedule
+from openvps.compute.backups import proof, schedule
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.compute.servers.suspension import enforce
@@ -177,9 +177,11 @@ async def _forget(context: Context) -> None:
 
 
 async def _back_up(context: Context) -> None:
-    """Begin the daily backups that are due."""
+    """Begin the daily backups that are due, and the proofs of older ones."""
     if begun := await schedule.nightly(context.database, days=context.settings.backup_days, at=now()):
         logger.info("backups_begun", servers=begun)
+    if begun := await proof.schedule(context.database, days=context.settings.verify_days):
+        logger.info("verifications_begun", backups=begun)
 
 
 async def _bill(context: Context) -> None:

@@ -136,6 +136,7 @@ CASES = {
     "delete_backup": Case(a_backup),
     "restore_backup": Case(a_backup),
     "list_events": Case(an_event),
+    "verify_backup": Case(a_backup),
     "list_plans": Case(shared=True),
     "get_plan": Case(a_plan, shared=True),
     "list_operating_systems": Case(shared=True),

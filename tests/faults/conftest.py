@@ -16,12 +16,13 @@ RUNS = count()
 
 
 @pytest.fixture(autouse=True)
-def _settings_of_the_stage(monkeypatch: pytest.MonkeyPatch, worker_id: str, tmp_path: Path) -> None:
-    """Give each of pytest's processes addresses and interfaces of its own, and a short grace."""
+def _settings_of_the_stage(monkeypatch: pytest.MonkeyPatch, worker_id: str, tmp_path: Path, lab: Lab) -> None:
+    """Give each of pytest's processes addresses and interfaces of its own, also beside other labs; a short grace."""
+    letters = lab.project[-3:]
     number = 100 + int(worker_id.removeprefix("gw") or 0) if worker_id != "master" else 100
-    monkeypatch.setenv("OPENVPS_IPV4_POOL", f"10.92.{number}.0/24")
+    monkeypatch.setenv("OPENVPS_IPV4_POOL", f"10.{64 + sum(letters.encode()) % 64}.{number}.0/24")
     monkeypatch.setenv("OPENVPS_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("OPENVPS_NIC_PREFIX", "flt")
+    monkeypatch.setenv("OPENVPS_NIC_PREFIX", f"f{letters}")
     monkeypatch.setenv("OPENVPS_STOP_GRACE_S", "2")
 
 

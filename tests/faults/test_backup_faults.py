@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from stage import Stage
 
+from factories import ED25519
 from openvps.compute.backups import converge as backups
-from openvps.compute.backups import store
+from openvps.compute.backups import lend, store
 from openvps.compute.servers.converge import converge
 from openvps.engine.protocol import Missing
 
@@ -69,6 +70,7 @@ async def to_be_restored(stage: Stage) -> tuple[int, int]:
     return number, backup
 
 
+LATER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKrSTCnWpTzrXl6bd8kpH8LJlEJ3kY7bbVqPqcNbvyxX"
 VERBS = ["put_back", "published", "stop", "mark", "rebuild", "renew", "start", "unpublish"]
 
 
@@ -103,7 +105,7 @@ async def test_a_damaged_backup_is_named_and_the_server_is_as_it_was(stage: Stag
     assert await stage.has(number, "/root/lost")
     assert await stage.engine.engine.published(f"backup-{backup}") is None
     told = await stage.world.sql("SELECT status, error FROM action WHERE kind = 'server.restore'")
-    assert told == [("failed", backups.DAMAGED)]
+    assert told == [("failed", lend.DAMAGED)]
 
 
 @pytest.mark.parametrize("verb", ["snapshot", "publish", "export_image", "unpublish", "delete_snapshot"])
@@ -154,3 +156,85 @@ async def test_a_backup_whose_server_went_has_failed_and_one_that_is_stored_stay
     assert (await stage.customer("DELETE", f"/backups/{kept}/")).status_code == 204
     await stage.settle_backup(kept)
     assert stored(folder) == []
+
+
+# the proof and a new server, where every call fails once
+
+
+def fail_each(stage: Stage, verbs: list[str], *, before: bool) -> None:
+    stage.engine.calls.clear()
+    for verb in verbs:
+        stage.engine.fail(verb, before=before)
+
+
+async def nothing_is_lent(stage: Stage, backup: int) -> None:
+    engine = stage.engine.engine
+    assert await engine.look(f"verify-{backup}") is None
+    assert await engine.published(f"verify-{backup}") is None
+    assert await engine.published(f"backup-{backup}") is None
+    [left] = await stage.world.sql("SELECT lent_to, verify_cell_id, verify_deadline_at FROM backup")
+    assert tuple(left) == ([], None, None)
+    assert await stage.world.sql("SELECT kind, status FROM action WHERE status <> 'completed'") == []
+
+
+PROOF = [
+    *("look", "create", "put_back", "published", "rebuild", "mark", "snapshot", "publish", "export_image", "start"),
+    *("run", "kill", "delete", "unpublish"),
+]
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_backup_is_proved_although_every_call_fails_once(stage: Stage, *, before: bool) -> None:
+    number = await stage.a_server("active")
+    backup = await stage.a_backup(number)
+    assert (await stage.customer("POST", f"/backups/{backup}/verify/")).status_code == 200
+    assert (await stage.customer("POST", f"/backups/{backup}/verify/")).status_code == 400
+    fail_each(stage, PROOF, before=before)
+    await stage.settle_backup(backup)
+    assert min(stage.engine.calls[verb] for verb in PROOF) >= 1
+    shown = (await stage.customer("GET", f"/backups/{backup}/")).json()
+    assert shown["verify_error"] is None
+    assert shown["verified_at"] is not None
+    await nothing_is_lent(stage, backup)
+
+
+AS_NEW = [
+    "create",
+    "look",
+    "put_back",
+    "published",
+    "mark",
+    "rebuild",
+    "renew",
+    "start",
+    "read_file",
+    "run",
+    "unpublish",
+]
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_new_server_is_made_of_a_deleted_ones_backup_although_every_call_fails_once(
+    stage: Stage, *, before: bool
+) -> None:
+    number = await stage.a_server("active")
+    await stage.write(number, "/root/kept")
+    backup = await stage.a_backup(number)
+    assert (await stage.customer("DELETE", f"/servers/{number}/")).status_code == 204
+    await stage.settle(number)
+    key = (await stage.customer("POST", "/ssh-keys/", {"name": "later", "public_key": LATER})).json()["id"]
+    wanted = {"name": "again", "plan_id": 3, "backup_id": backup, "location": "us-west", "ssh_key_id": key}
+    answer = await stage.customer("POST", "/servers/", wanted)
+    assert answer.status_code == 201, answer.text
+    new = answer.json()["id"]
+    stage.made.append(new)
+    assert (await stage.customer("DELETE", f"/backups/{backup}/")).status_code == 400
+    fail_each(stage, AS_NEW, before=before)
+    await restored(stage, new, backup)
+    assert min(stage.engine.calls[verb] for verb in AS_NEW) >= 1
+    await stage.agree(new, "active")
+    assert await stage.has(new, "/root/kept")
+    keys = (await stage.engine.engine.read_file(f"vps-{new}", "/root/.ssh/authorized_keys")).decode()
+    assert ED25519 in keys  # as it was
+    assert keys.count(LATER) == 1  # and the one that was asked for
+    await nothing_is_lent(stage, backup)

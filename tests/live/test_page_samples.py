@@ -112,6 +112,7 @@ COPIES = (
     Step("list_backups"),
     Step("get_backup", of="backup"),
     Step("restore_backup", of="backup", then=settled),
+    Step("verify_backup", of="backup", then=settled),
     Step("delete_backup", of="backup"),
     Step("backup_server", of="small server", then=settled),
     Step("snapshot_server", of="small server", then=settled),

@@ -180,6 +180,12 @@ class Settings(BaseSettings):
         default=None, description="the store's keys, as an AWS shared credentials file that openvps-worker may read"
     )
 
+    verify_days: int = Field(
+        default=7,
+        ge=0,
+        le=3650,
+        description="days within which each backup is restored and booted, for proof; 0: on request only",
+    )
     backup_days: int = Field(default=31, ge=1, le=3650, description="days that a daily backup is kept")
 
     # times

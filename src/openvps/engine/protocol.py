@@ -50,7 +50,7 @@ class MachineSpec:
     storage_gb: int
     hostname: str
     addresses: Sequence[str]
-    nic: str  # name of the interface on the host, at most 15 characters
+    nic: str  # name of the interface on the host, at most 15 characters; empty: no network at all
     nic_parent: str | None = None
     authorized_keys: Sequence[str] = ()
     nameservers: Sequence[str] = ()
@@ -129,8 +129,8 @@ class Machines(Protocol):
         """Return what is there, or None. Raises Busy while it is being made."""
         ...
 
-    async def create(self, spec: MachineSpec) -> None:
-        """Make the machine and start it, in one operation of the engine."""
+    async def create(self, spec: MachineSpec, *, start: bool = True) -> None:
+        """Make the machine and, unless it is to be given another disk first, start it, in one operation."""
         ...
 
     async def configure(self, name: str, spec: MachineSpec) -> None:
@@ -181,10 +181,11 @@ class Snapshots(Protocol):
         """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing."""
         ...
 
-    async def put_back(self, name: str, image: str, stored: int, whole: Callable[[], Awaitable[None]]) -> None:
+    async def put_back(self, name: str, image: str, stored: int, whole: Callable[[str], Awaitable[None]]) -> None:
         """Make an image, known as `image`, of a stored one that is read from the file descriptor `stored`.
 
-        Only its files are taken; `whole` raises where they weren't all. There already is success.
+        Only its files are taken; `whole`, given their digest, raises where they aren't what they were. There already
+        is success.
         """
         ...
 

@@ -11,14 +11,15 @@ from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.actions import queries as actions
-from openvps.compute.backups import queries
-from openvps.compute.backups.shape import Backup, Created, NewBackup, RestoringBackup, shown
-from openvps.compute.backups.wake import tag, wake
+from openvps.compute.backups import proof, queries
+from openvps.compute.backups.shape import Backup, Created, NewBackup, RestoringBackup, Verifying, shown
 from openvps.compute.servers import power
 from openvps.compute.servers import queries as servers
+from openvps.compute.servers.stored import COPYING, tag, wake
+from openvps.core import jobs
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
-from openvps.core.errors import BadRequest, InvalidFields, NotFound
+from openvps.core.errors import BadRequest, InvalidFields, NotFound, Unavailable
 from openvps.core.paging import Listing, Page, listing, page
 from openvps.core.query import Parameter, asks
 from openvps.core.requests import REFERENCE, Body, Reference, accepts, body_of, reference
@@ -92,14 +93,13 @@ async def get_backup(reference_id: Reference, caller: Reader, conn: Conn) -> Bac
 @router.delete(
     "/backups/{reference_id}/",
     status_code=204,
-    responses={400: {"description": "Bad request - its server is being restored from it"}},
+    responses={400: {"description": "Bad request - a server is being restored from it"}},
 )
 async def delete_backup(reference_id: Reference, caller: Writer, conn: Conn) -> Response:
     """Delete a backup. This can't be undone."""
     row = await _one(conn, caller, reference_id)
-    server = await queries.server_of(conn, caller.account_id, row.server_id)
-    if server is not None and server.restore_from == tag(row.id):
-        raise BadRequest("The server is being restored from this backup. Delete it when the restore is done.")
+    if await queries.borrowers(conn, row.id):
+        raise BadRequest("A server is being restored from this backup. Delete it when the restore is done.")
     running = await actions.unfinished(conn, row.id, "backup")
     await actions.finish(conn, [one.id for one in running], "cancelled", "The backup was deleted.")
     await queries.want_absent(conn, row.id, now())
@@ -122,15 +122,17 @@ async def restore_backup(reference_id: Reference, caller: Writer, conn: Conn) ->
     """Put a server's disk back as in a backup: what was written since is lost. It stops first, then is as before."""
     row = await _one(conn, caller, reference_id)
     if await queries.server_of(conn, caller.account_id, row.server_id) is None:
-        raise NotFound("The server of this backup was deleted.")
+        raise NotFound(
+            "The server of this backup was deleted. Make a new one of it: POST /api/v1/servers/ with `backup_id`."
+        )
     if row.status != "completed":
         raise BadRequest(f"Only a completed backup can be restored; this one is {row.status}.")
     if await servers.has_snapshots(conn, row.server_id):
         raise BadRequest("The server has snapshots of the disk that this replaces. Delete them first.")
     server, action_id = await power.begin(conn, caller, row.server_id, "restore")
     at = now()
-    await servers.want_restore(conn, server.id, tag(row.id), deadline_at=at + DEADLINE)
-    await queries.want_copy(conn, row.id, at)
+    await servers.want_restore(conn, server.id, tag(row.id), deadline_at=at + COPYING)
+    await servers.want_copy(conn, row.id, at)
     await wake(conn, row.id)
     return {
         "status": "success",
@@ -139,6 +141,26 @@ async def restore_backup(reference_id: Reference, caller: Writer, conn: Conn) ->
         "server": {"id": server.id, "name": server.name, "status": server.status},
         "action_id": action_id,
     }
+
+
+@router.post(
+    "/backups/{reference_id}/verify/",
+    responses={400: {"description": "Bad request - the backup isn't complete, or is being verified already"}},
+)
+async def verify_backup(reference_id: Reference, caller: Writer, conn: Conn) -> Verifying:
+    """Prove that a backup can be restored: in a throw-away machine without network, which is compared and booted."""
+    row = await _one(conn, caller, reference_id)
+    await standing.check(conn, caller.account_id)
+    if row.status != "completed":
+        raise BadRequest(f"Only a completed backup can be verified; this one is {row.status}.")
+    if row.verify_cell_id is not None:
+        raise BadRequest("This backup is being verified already. Wait until that is done.")
+    action_id = await proof.begin(conn, row.id, caller.account_id, priority=jobs.CUSTOMER)
+    if action_id is None:
+        raise Unavailable("No host can verify it now. Try again later.", retry_after_s=60)
+    await audit.record(conn, caller, "verify_backup", f"backup {row.id}")
+    row = await _one(conn, caller, row.id)
+    return {**shown(row), "message": "Backup is being verified", "action_id": action_id}
 
 
 async def _one(conn: Connection, caller: Caller, reference_id: int | UUID) -> Record:
@@ -162,13 +184,15 @@ async def _create(conn: Connection, caller: Caller, server: Record, description:
         server_id=server.id,
         server_uuid=server.uuid,
         server_name=server.name,
+        system_id=server.system_id,
+        storage_gb=server.storage_gb,
         backup_type="manual",
         description=description,
         look_at=at,
         deadline_at=at + DEADLINE,
     )
     action_id = await _act(conn, caller, backup_id, "create")
-    await wake(conn, backup_id)
+    await wake(conn, backup_id, making_in=server.cell_id)
     row = await _one(conn, caller, backup_id)
     return {**shown(row), "message": "Backup is being made", "action_id": action_id}
 

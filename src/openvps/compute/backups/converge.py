@@ -6,26 +6,28 @@ Snapshot and image go again whatever happened. What is in the store under the ba
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
-from tarfile import TarError
+from typing import IO
 
 from openvps.actions import queries as actions
-from openvps.compute.backups import queries
-from openvps.compute.backups.store import Store, StoreFailed
-from openvps.compute.backups.wake import tag, wake
-from openvps.compute.servers import queries as servers
-from openvps.compute.servers.converge import AWAY_S, BUSY_S, Context, machine_name
+from openvps.compute.backups import failures, lend, proof, queries
+from openvps.compute.backups.store import Store, StoreBusy, StoreDamaged, StoreFailed
+from openvps.compute.backups.stream import patiently, read
+from openvps.compute.servers.converge import AWAY_S, Context, machine_name
+from openvps.compute.servers.stored import tag, wake
 from openvps.core import jobs, log
 from openvps.core.clock import now
-from openvps.engine.protocol import Away, Busy, Engine, EngineError, ImageOfDisk, Missing
+from openvps.engine import manifest
+from openvps.engine.protocol import Away, Engine, EngineError, ImageOfDisk, Missing
 
 logger = log.get(__name__)
 
 AGAIN_S = 60.0  # after a store failed
-DAMAGED = "The backup can't be read back whole. The server is as it was. Restore another one, and tell your provider."
+FREE_S = 10.0  # after it was in use
 ENGINE_S = 5400.0  # for the image of one disk
+SYNC = ("sync", "-f", "/")  # of the server's own file system, not of all the host's
 
 
 class _GivenUp(Exception):
@@ -35,8 +37,8 @@ class _GivenUp(Exception):
 async def sweep(context: Context) -> None:
     """Have every backup that is due looked at."""
     async with context.database.begin() as conn:
-        for number in await queries.due(conn, now()):
-            await wake(conn, number, priority=jobs.SWEEP)
+        for one in await queries.due(conn, now()):
+            await wake(conn, one.id, making_in=one.making_in, priority=jobs.SWEEP)
 
 
 async def converge(context: Context, backup_id: int) -> None:
@@ -53,32 +55,40 @@ async def converge(context: Context, backup_id: int) -> None:
     except _GivenUp as failure:
         await _fail(context, row, ids, str(failure))
     except (EngineError, StoreFailed) as error:
-        logger.warning("backup_failed", backup=backup_id, error=str(error), kind=type(error).__name__)
-        wait_s = AGAIN_S if isinstance(error, StoreFailed) else AWAY_S
+        logger.warning("backup_delayed", backup=backup_id, error=str(error), kind=type(error).__name__)
+        wait_s = AWAY_S
+        if isinstance(error, StoreFailed):
+            wait_s = FREE_S if isinstance(error, StoreBusy) else AGAIN_S
         async with context.database.begin() as conn:
             await queries.look_again(conn, backup_id, now() + timedelta(seconds=wait_s))
+            if isinstance(error, StoreFailed) and row.status == "in_progress":
+                await queries.note(conn, backup_id, error=f"{error.told} It is tried again.")
 
 
 async def _step(context: Context, row: queries.Row, ids: list[int]) -> None:
-    store, name = Store(context.settings), tag(row.id)
-    if row.wanted == "present" and row.status != "in_progress":
-        await _lend(context, row, store)
-        return
     if row.wanted == "absent":
-        await store.open()
-        await _clear(context, row)
-        await store.forget(name)
-        async with context.database.begin() as conn:
-            await queries.remove(conn, row.id)
-            await actions.finish(conn, ids, "completed")
-        return
+        await _forget(context, row, ids)
+    elif row.status == "in_progress":
+        await _make(context, row, ids)
+    else:
+        await lend.step(context, row, ids)
+
+
+async def _make(context: Context, row: queries.Row, ids: list[int]) -> None:
+    store, name = Store(context.settings), tag(row.id)
     if row.deadline_at is not None and row.deadline_at <= now():
-        raise _GivenUp("It took too long and was given up.")
-    await store.open()
-    image = None
-    if await store.find(name) is None:
-        image = await _image(context, row)
-        await store.write(name, machine_name(row.server_id), _from(_engine(context, row), image))
+        raise _GivenUp(" ".join(["It took too long and was given up.", *([row.error] if row.error else [])]))
+    async with context.database.begin() as conn:
+        first = not await queries.any_stored(conn)
+    try:
+        await store.open(first=first)
+        image = None
+        if await store.find(name) is None:
+            image = await _image(context, row)
+            await store.write(name, machine_name(row.server_id), _from(context, row, image))
+    except StoreDamaged as error:  # no waiting mends that
+        logger.exception("store_damaged", backup=row.id)
+        raise _GivenUp(error.told) from error
     await _clear(context, row)
     async with context.database.begin() as conn:
         if await queries.settle(conn, row, status="completed", size_bytes=image.size_bytes if image else None):
@@ -86,26 +96,19 @@ async def _step(context: Context, row: queries.Row, ids: list[int]) -> None:
             logger.info("backup_stored", backup=row.id, server=row.server_id)
 
 
-async def _lend(context: Context, row: queries.Row, store: Store) -> None:
-    """While the server is restored from a backup its cell has an image made of it; afterwards no more."""
-    name = tag(row.id)
-    if row.restore_from != name:
-        await _clear(context, row)
-        async with context.database.begin() as conn:
-            await queries.rests(conn, row)
-        return
-    engine = _engine(context, row)
-    if await engine.published(name) is None:
-        stored = await store.find(name)
-        try:
-            async with store.read(stored) as (file, whole):
-                await engine.put_back(machine_name(row.server_id), name, file, whole)
-        except (StoreFailed, TarError, ValueError):
-            logger.exception("backup_damaged", backup=row.id, server=row.server_id)
-            async with context.database.begin() as conn:
-                await servers.give_up_restore(conn, row.server_id, name, DAMAGED, now())
+async def _forget(context: Context, row: queries.Row, ids: list[int]) -> None:
+    store = Store(context.settings)
+    await _clear(context, row)
+    await proof.clear(context, row)
+    for cell_id in row.lent_to:
+        await lend.take_back(context, row, cell_id)
     async with context.database.begin() as conn:
-        await queries.look_again(conn, row.id, now() + timedelta(seconds=AWAY_S))
+        first = not await queries.any_stored(conn)
+    await store.open(first=first)
+    await store.forget(tag(row.id))
+    async with context.database.begin() as conn:
+        await queries.remove(conn, row.id)
+        await actions.finish(conn, ids, "completed")
 
 
 async def _fail(context: Context, row: queries.Row, ids: list[int], reason: str) -> None:
@@ -114,7 +117,7 @@ async def _fail(context: Context, row: queries.Row, ids: list[int], reason: str)
     async with context.database.begin() as conn:
         if await queries.settle(conn, row, status="failed", error=reason):
             await actions.finish(conn, ids, "failed", reason)
-    logger.warning("backup_given_up", backup=row.id, server=row.server_id, reason=reason)
+            await failures.tell(conn, row, failures.FAILED, reason)
 
 
 def _engine(context: Context, row: queries.Row) -> Engine:
@@ -129,33 +132,40 @@ def _engine(context: Context, row: queries.Row) -> Engine:
 async def _image(context: Context, row: queries.Row) -> ImageOfDisk:
     """Have the engine make an image of the server's disk as it is now."""
     engine, machine, name = _engine(context, row), machine_name(row.server_id), tag(row.id)
+    if await engine.published(name) is None:
+        # What the server's programs have written is on the disk that is kept; one that doesn't answer is kept as is.
+        with contextlib.suppress(EngineError):
+            await engine.run(machine, SYNC)
     try:
         async with asyncio.timeout(ENGINE_S):
-            while True:
-                with contextlib.suppress(Busy):
-                    await engine.snapshot(machine, name)
-                    return await engine.publish(machine, name)
-                await asyncio.sleep(BUSY_S)
+            await patiently(lambda: engine.snapshot(machine, name))
+            return await patiently(lambda: engine.publish(machine, name))
     except Missing as error:
         raise _GivenUp("The server's disk isn't there.") from error
     except TimeoutError as error:
         raise _GivenUp("Reading the server's disk took too long.") from error
 
 
-def _from(engine: Engine, image: ImageOfDisk) -> Callable[[Path], Awaitable[None]]:
-    async def feed(file: Path) -> None:
-        await engine.export_image(image.fingerprint, file)
+def _from(context: Context, row: queries.Row, image: ImageOfDisk) -> Callable[[int], Awaitable[None]]:
+    """Return what writes an image into the store, and its manifest into the row before that is whole."""
+
+    async def feed(out: int) -> None:
+        def passed(source: IO[bytes]) -> tuple[str, int]:
+            with os.fdopen(os.dup(out), "wb") as sink:
+                return manifest.pass_on(source, sink)
+
+        digest, size_bytes = await read(_engine(context, row), image.fingerprint, passed)
+        if size_bytes != image.size_bytes:
+            raise Away(f"the engine sent {size_bytes} of {image.size_bytes} bytes")
+        async with context.database.begin() as conn:
+            await queries.note(conn, row.id, manifest=digest)
 
     return feed
 
 
 async def _clear(context: Context, row: queries.Row) -> None:
-    """Remove what a backup needed in the engine; nothing there is fine, and so is no server."""
+    """Remove what making a backup needed in the engine; nothing there is fine, and so is no server."""
     if row.cell_id is None or (engine := context.engines.get(row.cell_id)) is None:
         return
-    while True:
-        with contextlib.suppress(Busy):
-            await engine.unpublish(tag(row.id))
-            await engine.delete_snapshot(machine_name(row.server_id), tag(row.id))
-            return
-        await asyncio.sleep(BUSY_S)
+    await patiently(lambda: engine.unpublish(tag(row.id)))
+    await patiently(lambda: engine.delete_snapshot(machine_name(row.server_id), tag(row.id)))

@@ -1,14 +1,16 @@
 """The SQL of backups. One that is wanted absent is deleted for its customer; a backup outlives its server."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import and_, case, delete, exists, func, insert, or_, select, update
 
+from openvps.compute.locations.queries import SILENT
+from openvps.compute.servers.stored import OF_A_BACKUP, tag
 from openvps.core.db import Connection, Record
-from openvps.schema import backup, server
+from openvps.schema import backup, cell, image, notice, server
 
 _SHOWN = (
     backup.c.id,
@@ -19,6 +21,9 @@ _SHOWN = (
     backup.c.status,
     backup.c.error,
     backup.c.size_bytes,
+    backup.c.verified_at,
+    backup.c.verify_error,
+    backup.c.verify_cell_id,
     backup.c.created_at,
     backup.c.expires_at,
     backup.c.description,
@@ -59,7 +64,15 @@ async def server_of(conn: Connection, account_id: int, reference: int | UUID) ->
     """Return one of the account's servers, locked: so that its backups under way can be counted."""
     key = server.c.uuid if isinstance(reference, UUID) else server.c.id
     where = (server.c.account_id == account_id, server.c.wanted != "absent", key == reference)
-    columns = (server.c.id, server.c.uuid, server.c.name, server.c.status, server.c.restore_from)
+    columns = (
+        server.c.id,
+        server.c.uuid,
+        server.c.name,
+        server.c.status,
+        server.c.cell_id,
+        server.c.system_id,
+        server.c.storage_gb,
+    )
     return (await conn.execute(select(*columns).where(*where).with_for_update())).one_or_none()
 
 
@@ -80,6 +93,17 @@ async def want_absent(conn: Connection, backup_id: int, at: datetime) -> None:
     await conn.execute(update(backup).where(backup.c.id == backup_id).values(**values))
 
 
+async def tell(conn: Connection, account_id: int, kind: str, text: str) -> None:
+    """Tell an account something."""
+    await conn.execute(insert(notice).values(account_id=account_id, kind=kind, text=text))
+
+
+async def borrowers(conn: Connection, backup_id: int) -> list[Record]:
+    """Return the servers that are being restored from a backup, or made of it: id and cell."""
+    wants = (server.c.restore_from == tag(backup_id), server.c.wanted != "absent")
+    return list(await conn.execute(select(server.c.id, server.c.cell_id).where(*wants).order_by(server.c.id)))
+
+
 # the worker's side
 
 
@@ -88,47 +112,86 @@ class Row:
     """What the worker knows of a backup; `cell_id` is null once the server is gone."""
 
     id: int
+    account_id: int
     server_id: int
+    server_name: str
     cell_id: int | None
+    system_id: int | None
+    storage_gb: int | None
     status: str
     wanted: str
+    error: str | None
+    manifest: str | None
     deadline_at: datetime | None
-    restore_from: str | None
+    lent_to: list[int]
+    verify_cell_id: int | None
+    verify_deadline_at: datetime | None
+    created_at: datetime
 
 
 async def row(conn: Connection, backup_id: int) -> Row | None:
     """Return what the worker needs of a backup."""
-    columns = (backup.c.id, backup.c.server_id, server.c.cell_id, backup.c.status, backup.c.wanted)
+    columns = [server.c.cell_id if one.name == "cell_id" else backup.c[one.name] for one in fields(Row)]
     joined = backup.outerjoin(server, server.c.id == backup.c.server_id)
-    found = await conn.execute(
-        select(*columns, backup.c.deadline_at, server.c.restore_from)
-        .select_from(joined)
-        .where(backup.c.id == backup_id)
-    )
-    one = found.one_or_none()
-    return Row(*one) if one else None
+    found = (await conn.execute(select(*columns).select_from(joined).where(backup.c.id == backup_id))).one_or_none()
+    return Row(*found) if found else None
+
+
+async def any_stored(conn: Connection) -> bool:
+    """Whether a backup of anybody's was ever stored and still is."""
+    stored = select(backup.c.id).where(backup.c.status == "completed").limit(1)
+    return (await conn.execute(stored)).scalar_one_or_none() is not None
 
 
 async def settle(
-    conn: Connection, seen: Row, *, status: str, size_bytes: int | None = None, error: str | None = None
+    conn: Connection,
+    seen: Row,
+    *,
+    status: str,
+    size_bytes: int | None = None,
+    error: str | None = None,
 ) -> bool:
     """End a backup's way, unless it is wanted otherwise since `seen`."""
-    values = {"status": status, "size_bytes": size_bytes, "error": error, "look_at": None, "deadline_at": None}
+    values: dict[str, Any] = {"status": status, "error": error, "look_at": None, "deadline_at": None}
+    if size_bytes is not None:
+        values["size_bytes"] = size_bytes
     done = await conn.execute(
         update(backup).where(backup.c.id == seen.id, backup.c.wanted == seen.wanted).values(**values)
     )
     return done.rowcount == 1
 
 
-async def want_copy(conn: Connection, backup_id: int, at: datetime) -> None:
-    """Have the worker copy a backup to its server's cell."""
-    await conn.execute(update(backup).where(backup.c.id == backup_id).values(look_at=at))
+async def note(conn: Connection, backup_id: int, **values: Any) -> None:
+    """Note something of a backup, whatever is wanted of it."""
+    await conn.execute(update(backup).where(backup.c.id == backup_id).values(**values))
+
+
+async def lend(conn: Connection, backup_id: int, cell_id: int) -> None:
+    """Note that a cell may have an image of a backup."""
+    lent = func.array_append(func.array_remove(backup.c.lent_to, cell_id), cell_id)
+    await conn.execute(update(backup).where(backup.c.id == backup_id).values(lent_to=lent))
+
+
+async def returned(conn: Connection, backup_id: int, cell_id: int) -> None:
+    """Note that a cell has no image of a backup any more."""
+    await conn.execute(
+        update(backup).where(backup.c.id == backup_id).values(lent_to=func.array_remove(backup.c.lent_to, cell_id))
+    )
 
 
 async def rests(conn: Connection, seen: Row) -> None:
-    """Note that there is nothing to do for a backup."""
+    """Note that there is nothing to do for a backup, unless something is wanted of it since `seen`."""
+    restoring = exists().where(server.c.restore_from == tag(seen.id), server.c.wanted != "absent")
     await conn.execute(
-        update(backup).where(backup.c.id == seen.id, backup.c.wanted == seen.wanted).values(look_at=None)
+        update(backup)
+        .where(
+            backup.c.id == seen.id,
+            backup.c.wanted == seen.wanted,
+            func.cardinality(backup.c.lent_to) == 0,
+            backup.c.verify_cell_id.is_(None),
+            ~restoring,
+        )
+        .values(look_at=None)
     )
 
 
@@ -144,12 +207,75 @@ async def look_again(conn: Connection, backup_id: int, at: datetime) -> None:
     )
 
 
-async def due(conn: Connection, at: datetime, *, limit: int = 100) -> list[int]:
-    """Return the backups to be looked at by `at`."""
+async def due(conn: Connection, at: datetime, *, limit: int = 100) -> list[Record]:
+    """Return the backups to be looked at by `at`, with their server's cell where they are still to be made."""
+    making = and_(backup.c.status == "in_progress", backup.c.wanted == "present")
     found = await conn.execute(
-        select(backup.c.id).where(backup.c.look_at <= at).order_by(backup.c.look_at).limit(limit)
+        select(backup.c.id, case((making, server.c.cell_id)).label("making_in"))
+        .select_from(backup.outerjoin(server, server.c.id == backup.c.server_id))
+        .where(backup.c.look_at <= at)
+        .order_by(backup.c.look_at)
+        .limit(limit)
     )
-    return list(found.scalars())
+    return list(found)
+
+
+# the proof's side
+
+
+async def place(conn: Connection, backup_id: int) -> int | None:
+    """Return the cell to prove a backup in: its server's, else the roomiest that answers; None: there is none."""
+    own = exists().where(backup.c.id == backup_id, server.c.id == backup.c.server_id, server.c.cell_id == cell.c.id)
+    built = exists().where(image.c.cell_id == cell.c.id)
+    found = await conn.execute(
+        select(cell.c.id)
+        .where(~SILENT, built)
+        .order_by(case((own, 0), else_=1), (cell.c.room_memory_mib - cell.c.used_memory_mib).desc(), cell.c.id)
+        .limit(1)
+    )
+    return found.scalar_one_or_none()
+
+
+async def begin_proof(conn: Connection, backup_id: int, cell_id: int, *, at: datetime, deadline_at: datetime) -> bool:
+    """Want a backup proved in a cell; False if it is being already, or isn't stored."""
+    done = await conn.execute(
+        update(backup)
+        .where(
+            backup.c.id == backup_id,
+            backup.c.status == "completed",
+            backup.c.wanted == "present",
+            backup.c.verify_cell_id.is_(None),
+        )
+        .values(verify_cell_id=cell_id, verify_deadline_at=deadline_at, look_at=at)
+    )
+    return done.rowcount == 1
+
+
+async def to_be_proved(conn: Connection, *, since: datetime, until: datetime) -> Record | None:
+    """Return the newest backup that is older than `until` and wasn't tried since `since`, of a cell with none on.
+
+    A deleted server's are proved in any cell; while another one is they wait, too.
+    """
+    other = backup.alias()
+    busy = exists().where(
+        other.c.verify_cell_id.is_not(None),
+        or_(other.c.verify_cell_id == server.c.cell_id, server.c.cell_id.is_(None)),
+    )
+    found = await conn.execute(
+        select(backup.c.id, backup.c.account_id)
+        .select_from(backup.outerjoin(server, server.c.id == backup.c.server_id))
+        .where(
+            backup.c.status == "completed",
+            backup.c.wanted == "present",
+            backup.c.created_at < until,
+            func.coalesce(func.greatest(backup.c.verified_at, backup.c.verify_failed_at), since) <= since,
+            ~busy,
+        )
+        .order_by(backup.c.id.desc())
+        .limit(1)
+        .with_for_update(of=backup, skip_locked=True)
+    )
+    return found.one_or_none()
 
 
 # the nights' side
@@ -171,7 +297,15 @@ async def nightly(conn: Connection, at: datetime, limit: int) -> list[Record]:
         ),
     )
     found = await conn.execute(
-        select(server.c.id, server.c.uuid, server.c.name, server.c.account_id)
+        select(
+            server.c.id,
+            server.c.uuid,
+            server.c.name,
+            server.c.account_id,
+            server.c.cell_id,
+            server.c.system_id,
+            server.c.storage_gb,
+        )
         .where(
             server.c.backups_enabled,
             server.c.wanted != "absent",
@@ -196,6 +330,7 @@ async def past_their_term(conn: Connection, at: datetime, limit: int) -> list[in
         newer.c.wanted == "present",
     )
     lives = exists().where(server.c.id == backup.c.server_id, server.c.wanted != "absent")
+    restoring = exists().where(server.c.restore_from == func.concat(OF_A_BACKUP, backup.c.id))
     found = await conn.execute(
         select(backup.c.id)
         .where(
@@ -204,6 +339,7 @@ async def past_their_term(conn: Connection, at: datetime, limit: int) -> list[in
             backup.c.status != "in_progress",
             backup.c.expires_at <= at,
             or_(replaced, ~lives, backup.c.status == "failed"),
+            ~restoring,
         )
         .limit(limit)
     )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from openvps.actions import queries as actions
 from openvps.compute.backups import queries
-from openvps.compute.backups.wake import wake
+from openvps.compute.servers.stored import wake
 from openvps.core import jobs, log
 from openvps.core.db import Database
 
@@ -33,6 +33,8 @@ async def nightly(database: Database, *, days: int, at: datetime) -> int:
                 server_id=server.id,
                 server_uuid=server.uuid,
                 server_name=server.name,
+                system_id=server.system_id,
+                storage_gb=server.storage_gb,
                 backup_type="automatic",
                 description=DESCRIPTION,
                 expires_at=at + timedelta(days=days),
@@ -43,5 +45,5 @@ async def nightly(database: Database, *, days: int, at: datetime) -> int:
             await actions.begin(
                 conn, account_id=server.account_id, kind="backup.create", subject_id=number, exclusive=False
             )
-            await wake(conn, number, priority=jobs.SWEEP)
+            await wake(conn, number, making_in=server.cell_id, priority=jobs.SWEEP)
     return len(due)

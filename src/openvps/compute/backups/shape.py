@@ -42,7 +42,21 @@ class Backup(TypedDict):
         float | None,
         Field(description="The files' size, in MB; null before it is known.", examples=[303.2]),
     ]
-    error: Annotated[str | None, Field(description="Why it failed; null where it didn't.", examples=[None])]
+    error: Annotated[
+        str | None,
+        Field(description="Why it failed, or has to be tried again; null where it didn't.", examples=[None]),
+    ]
+    verified_at: Annotated[
+        str | None,
+        Field(
+            description="When it was last proved that it can be restored, UTC; null: not yet.",
+            examples=["2026-11-24T04:10:00Z"],
+        ),
+    ]
+    verify_error: Annotated[
+        str | None,
+        Field(description="Why that failed when it was last tried; null where it didn't.", examples=[None]),
+    ]
     created_at: Annotated[str, Field(description="When it was asked for, UTC.", examples=["2026-11-23T14:30:00Z"])]
     expires_at: Annotated[
         str | None, Field(description="When it is deleted by itself, UTC; null: never.", examples=[None])
@@ -54,6 +68,13 @@ class Created(Backup):
     """A backup just asked for."""
 
     message: Annotated[str, Field(description="What happens now.", examples=["Backup is being made"])]
+    action_id: Annotated[int, Field(description="The action to follow, at `/actions/{action_id}/`.", examples=[4711])]
+
+
+class Verifying(Backup):
+    """A backup that is being proved."""
+
+    message: Annotated[str, Field(description="What happens now.", examples=["Backup is being verified"])]
     action_id: Annotated[int, Field(description="The action to follow, at `/actions/{action_id}/`.", examples=[4711])]
 
 
@@ -92,6 +113,8 @@ def shown(row: Record) -> Backup:
         "status": row.status,
         "size_mb": None if row.size_bytes is None else round(row.size_bytes / _MB, 1),
         "error": row.error,
+        "verified_at": iso(row.verified_at) if row.verified_at else None,
+        "verify_error": row.verify_error,
         "created_at": iso(row.created_at),
         "expires_at": iso(row.expires_at) if row.expires_at else None,
         "description": row.description,

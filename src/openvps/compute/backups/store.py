@@ -20,10 +20,74 @@ from openvps.core.settings import Settings
 FILE = "server.tar"
 PATH = "/usr/local/bin:/usr/bin:/bin"
 SAID_MOST = 2000
+NONE_THERE = "is there a repository"
 
 
 class StoreFailed(Exception):
-    """restic couldn't do it; the text is what it said, for the log."""
+    """restic couldn't do it; the text is what it said, for the log.
+
+    StoreFailed
+    ├── StoreAway     it can't be reached
+    ├── StoreFull     there is no room left
+    ├── StoreBusy     somebody else has it for the moment
+    └── StoreDamaged  what is there isn't what was written
+    """
+
+    told = "The store of backups failed."
+
+
+class StoreAway(StoreFailed):
+    """The store can't be reached."""
+
+    told = "The store of backups can't be reached."
+
+
+class StoreFull(StoreFailed):
+    """The store has no room left."""
+
+    told = "The store of backups is full."
+
+
+class StoreBusy(StoreFailed):
+    """Somebody else has the store for the moment."""
+
+    told = "The store of backups is in use."
+
+
+class StoreDamaged(StoreFailed):
+    """What is in the store isn't what was written, or isn't there, or another key is needed."""
+
+    told = "The store of backups is damaged."
+
+
+# What restic says, from 0.14 on; the first that matches.
+MEANINGS: tuple[tuple[type[StoreFailed], tuple[str, ...]], ...] = (
+    (StoreFull, ("no space left", "disk quota exceeded", "storagefull", "quotaexceeded")),
+    (StoreBusy, ("already locked",)),
+    (
+        StoreDamaged,
+        (
+            "verification failed",
+            "invalid data returned",
+            "is damaged",
+            "not found in repository",
+            "hash does not match",
+            "could not load snapshot",
+            "error loading snapshot",
+            "wrong password or no key found",
+            "load(<data/",
+            "no matching id found",
+        ),
+    ),
+    (StoreAway, (NONE_THERE, "connection refused", "dial tcp", "no such host", "timeout", "unable to open config")),
+)
+
+
+def failure(said: str) -> StoreFailed:
+    """Return the error that restic's words mean."""
+    low = said.lower()
+    kind = next((kind for kind, texts in MEANINGS if any(text in low for text in texts)), StoreFailed)
+    return kind(said)
 
 
 @dataclass(frozen=True)
@@ -41,7 +105,9 @@ def folder(config: Settings) -> Path:
 class Store:
     """One restic repository."""
 
-    def __init__(self, config: Settings) -> None:
+    def __init__(self, config: Settings, *, fresh: bool = False) -> None:
+        """Speak to the store of these settings; `fresh`: of what was read before nothing is taken for it."""
+        self._fresh = fresh
         own = folder(config)
         self._env = {
             "PATH": PATH,
@@ -52,12 +118,15 @@ class Store:
         if config.backup_credentials is not None:
             self._env["AWS_SHARED_CREDENTIALS_FILE"] = str(config.backup_credentials)
 
-    async def open(self) -> None:
-        """Make the repository if there is none. Raises StoreFailed."""
+    async def open(self, *, first: bool) -> None:
+        """Make the repository if there is none, and this is the `first` backup. Raises StoreFailed.
+
+        Later on one that isn't there is away: behind a mount that failed, a new one would hide that.
+        """
         try:
             await self._run("cat", "config")
-        except StoreFailed as error:
-            if "Is there a repository" not in str(error):
+        except StoreAway as error:
+            if not first or NONE_THERE not in str(error).lower():
                 raise
             await self._run("init")
 
@@ -66,16 +135,19 @@ class Store:
         found: list[dict[str, Any]] = json.loads(await self._run("snapshots", "--json", "--tag", tag)) or []
         return Stored(found[-1]["id"]) if found else None
 
-    async def write(self, tag: str, host: str, feed: Callable[[Path], Awaitable[None]]) -> Stored:
-        """Store what `feed` writes into a file, as it comes; all of it or nothing. Raises StoreFailed and feed's."""
+    async def write(self, tag: str, host: str, feed: Callable[[int], Awaitable[None]], *, file: str = FILE) -> Stored:
+        """Store what `feed` writes into a file descriptor, as it comes; all of it or nothing.
+
+        Raises StoreFailed and feed's.
+        """
         reading, writing = os.pipe()
         try:
-            argv = ("backup", "--json", "--quiet", "--stdin", "--stdin-filename", FILE, "--tag", tag, "--host", host)
+            argv = ("backup", "--json", "--quiet", "--stdin", "--stdin-filename", file, "--tag", tag, "--host", host)
             process = await self._start(argv, stdin=reading)
         finally:
             os.close(reading)
         try:
-            await feed(Path(f"/proc/self/fd/{writing}"))
+            await feed(writing)
         except BrokenPipeError as error:  # restic ended first, and says why
             await _ended(process)
             raise StoreFailed("restic ended before it had read all") from error
@@ -91,10 +163,10 @@ class Store:
         return Stored(json.loads(said.splitlines()[-1])["snapshot_id"])
 
     @asynccontextmanager
-    async def read(self, stored: Stored | None) -> AsyncGenerator[tuple[int, Callable[[], Awaitable[None]]]]:
+    async def read(self, tag: str) -> AsyncGenerator[tuple[int, Callable[[], Awaitable[None]]]]:
         """Yield a file descriptor to read a backup from, and what then raises StoreFailed if it wasn't whole."""
-        if stored is None:
-            raise StoreFailed("there is no such backup in the store")
+        if (stored := await self.find(tag)) is None:
+            raise StoreDamaged(f"{tag} isn't in the store")
         reading, writing = os.pipe()
         try:
             process = await self._start(("dump", stored.id, FILE), stdin=asyncio.subprocess.DEVNULL, stdout=writing)
@@ -128,6 +200,7 @@ class Store:
         try:
             return await asyncio.create_subprocess_exec(
                 "restic",
+                *(("--no-cache",) if self._fresh else ()),
                 *words,
                 stdin=stdin,
                 stdout=stdout,
@@ -147,7 +220,5 @@ async def _ended(process: asyncio.subprocess.Process) -> str:
             process.kill()
         raise
     if process.returncode:
-        raise StoreFailed(
-            f"restic: exit code {process.returncode}: {complaint.decode(errors='replace')[-SAID_MOST:]}"
-        )
+        raise failure(f"restic: exit code {process.returncode}: {complaint.decode(errors='replace')[-SAID_MOST:]}")
     return (said or b"").decode()

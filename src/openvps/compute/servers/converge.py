@@ -16,8 +16,9 @@ from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
 from openvps.compute.servers import promise, queries
 from openvps.compute.servers.gate import Gate
-from openvps.compute.servers.readiness import ready
+from openvps.compute.servers.readiness import add_keys, ready
 from openvps.compute.servers.states import SETTLED, goal, level, transition
+from openvps.compute.servers.stored import OF_A_BACKUP
 from openvps.core import log
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
@@ -147,7 +148,8 @@ async def ensure_machine(at: Sight) -> None:
         return
     if at.row.ready_at is not None:
         raise Failed("The server's disk is gone from its host. Restore a backup, or delete the server.")
-    await at.engine.create(spec(at))
+    # One that is made of a backup is given that disk before it starts for the first time.
+    await at.engine.create(spec(at), start=at.row.restore_from is None)
     raise Wait
 
 
@@ -164,7 +166,7 @@ async def ensure_restored(at: Sight) -> None:
         raise Failed(at.row.restore_failure)
     told = _mark(at.machine, RESTORING) == at.row.restores
     if at.row.restore_from is not None and (told or not at.row.restore_begun):
-        if not at.row.restore_begun and at.row.restore_from.startswith(queries.OF_A_BACKUP):
+        if not at.row.restore_begun and at.row.restore_from.startswith(OF_A_BACKUP):
             await _copied(at, at.row.restore_from)
         if at.machine.status == "running":
             await _shut_down(at, since=at.since("server.restore") or at.since("server.rebuild"))
@@ -191,7 +193,7 @@ async def _restore(at: Sight, source: str) -> None:
     try:
         if source == queries.THE_IMAGE:
             await at.engine.rebuild(at.name, at.row.image)
-        elif source.startswith(queries.OF_A_BACKUP):
+        elif source.startswith(OF_A_BACKUP):
             await at.engine.rebuild(at.name, (await _copied(at, source)).fingerprint)
         else:
             await at.engine.restore(at.name, source)
@@ -265,6 +267,8 @@ async def ensure_ready(at: Sight) -> None:
     """
     if at.row.ready_at is not None and at.row.status != "rebuilding":
         return
+    if at.row.restores and at.row.ready_at is None:  # made of a backup, with the keys of then
+        await add_keys(at.engine, spec(at))
     if not await ready(at.engine, spec(at), near=at.cell.socket is not None):
         raise Wait(BUSY_S)
 

@@ -20,6 +20,7 @@ from openvps.compute.servers import queries
 from openvps.compute.servers.fields import NewServer
 from openvps.compute.servers.order import Order, look_up, size_of
 from openvps.compute.servers.states import TRANSITIONS
+from openvps.compute.servers.stored import COPYING, tag, wake
 from openvps.compute.systems import queries as systems
 from openvps.core import jobs
 from openvps.core.clock import now
@@ -141,7 +142,7 @@ async def _make(conn: Connection, caller: Caller, body: Body[NewServer], order: 
         status=way.meanwhile,
         wanted=way.wanted,
         look_at=at,
-        deadline_at=at + timedelta(seconds=way.deadline_s or 0),
+        deadline_at=at + (timedelta(seconds=way.deadline_s or 0) if order.backup_id is None else COPYING),
         plan_id=plan.id,
         vcpus=plan.vcpus,
         memory_mib=plan.memory_mib,
@@ -174,6 +175,10 @@ async def _make(conn: Connection, caller: Caller, body: Body[NewServer], order: 
     )
     await audit.record(conn, caller, "create_server", f"server {server_id}")
     await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server_id}", priority=jobs.CUSTOMER, server_id=server_id)
+    if order.backup_id is not None:
+        await queries.want_restore(conn, server_id, tag(order.backup_id))
+        await queries.want_copy(conn, order.backup_id, at)
+        await wake(conn, order.backup_id)
     row = await queries.shown(conn, caller.account_id, server_id)
     if row is None:
         raise LookupError(f"server {server_id} vanished in its own transaction")
@@ -185,6 +190,8 @@ async def _reserve(conn: Connection, body: Body[NewServer], order: Order) -> tup
     built = False
     for cell in order.cells:
         image = await systems.newest_image(conn, cell.id, order.system_id)
+        if image is None and order.backup_id is not None:  # it gets the backup's disk: another system's will do
+            image = await systems.any_image(conn, cell.id, order.system_id)
         built = built or image is not None
         if image and await locations.reserve(
             conn, cell.id, size_of(order.plan), seen_since=now() - locations.SEEN_WITHIN

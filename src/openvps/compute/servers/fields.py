@@ -80,8 +80,8 @@ class NewServer(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "allOf": [
-                {"anyOf": [{"required": [one]}, {"required": [other]}]}
-                for one, other in (("name", "hostname"), ("plan_id", "plan"), ("os_id", "os_version"))
+                {"anyOf": [{"required": [one]} for one in names]}
+                for names in (("name", "hostname"), ("plan_id", "plan"), ("os_id", "os_version", "backup_id"))
             ],
             "required": ["location"],
             "examples": [
@@ -118,6 +118,10 @@ class NewServer(BaseModel):
     ] = None
     location: Annotated[
         Place | None, Field(description="The location's code or id; see GET /locations/.", examples=["us-west"])
+    ] = None
+    backup_id: Annotated[
+        Ref | None,
+        Field(description="A backup to make the server of, in place of `os_id`; see GET /backups/."),
     ] = None
     hostname: Annotated[
         Hostname | None,

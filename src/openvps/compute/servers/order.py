@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from openvps.accounts.auth import Caller
+from openvps.accounts.auth import Caller, Guard
 from openvps.accounts.ssh_keys import queries as ssh_keys
 from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
 from openvps.compute.plans import queries as plans
+from openvps.compute.servers import queries
 from openvps.compute.servers.fields import NewServer
 from openvps.compute.systems import queries as systems
 from openvps.core.db import Connection, Record
@@ -32,6 +33,7 @@ class Order:
     hostname: str
     plan: Record
     system_id: int
+    backup_id: int | None  # of which it is made; the system is that of then
     location_id: int
     cells: list[Record]  # that could hold it, roomiest first
     keys: list[str]
@@ -52,7 +54,9 @@ async def look_up(conn: Connection, caller: Caller, body: Body[NewServer], setti
     elif name is None and body.good("name"):
         body.wrong("name", REQUIRED)
     plan = await named_plan(conn, caller, body, settings, ("plan_id", "plan"))
-    system_id = await named_system(conn, body)
+    backup = await _backup(conn, caller, body, plan)
+    of_a_backup = not body.good("backup_id") or body.fields.backup_id is not None
+    system_id = (backup.system_id if backup else None) if of_a_backup else await named_system(conn, body)
     place = await _location(conn, body)
     keys = await _keys(conn, caller, body)
     cells: list[Record] = []
@@ -65,7 +69,8 @@ async def look_up(conn: Connection, caller: Caller, body: Body[NewServer], setti
     body.check()
     if name is None or plan is None or system_id is None or place is None:
         raise LookupError("a field without a finding passed the check")
-    return Order(name, hostname or name.lower(), plan, system_id, place.id, cells, keys)
+    backup_id = backup.id if backup else None
+    return Order(name, hostname or name.lower(), plan, system_id, backup_id, place.id, cells, keys)
 
 
 async def named_plan(
@@ -93,6 +98,28 @@ async def _plan(conn: Connection, reference: int | UUID) -> Record | str:
 async def _system(conn: Connection, reference: int | UUID) -> int | str:
     found = await systems.version(conn, reference)
     return found or f"There is no operating system {reference}; see GET /api/v1/operating-systems/."
+
+
+async def _backup(conn: Connection, caller: Caller, body: Body[NewServer], plan: Record | None) -> Record | None:
+    """Return the backup that the server is to be made of, if one is named; what is wrong is noted."""
+    fields = body.fields
+    if not body.good("backup_id") or fields.backup_id is None:
+        return None
+    Guard("backups:read").check(caller)
+    found = await queries.stored(conn, caller.account_id, fields.backup_id)
+    for name in ("os_id", "os_version"):
+        if body.good(name) and getattr(fields, name) is not None:
+            body.wrong(name, "The operating system is the backup's own. Send one of the two.")
+    if body.good("user_data") and fields.user_data is not None:
+        body.wrong("user_data", "It is for a system's first boot, which the backup's has had.")
+    if found is None:
+        body.wrong("backup_id", f"There is no backup {fields.backup_id}; see GET /api/v1/backups/.")
+    elif found.status != "completed" or found.system_id is None:
+        body.wrong("backup_id", f"Only a completed backup can be restored; this one is {found.status}.")
+    elif plan and plan.storage_gb * 10**9 < (found.size_bytes or 0):
+        least = -(-(found.size_bytes or 0) // 10**9)
+        body.wrong(said(body, "plan_id", "plan"), f"The backup's files need a disk of {least} GB at least.")
+    return found
 
 
 async def _location(conn: Connection, body: Body[NewServer]) -> Record | None:

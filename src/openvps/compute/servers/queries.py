@@ -27,7 +27,20 @@ from openvps.accounts.standing import SUSPENDED
 from openvps.compute.locations.queries import SILENT
 from openvps.compute.servers.states import SETTLED, TRANSITIONS, Transition
 from openvps.core.db import Connection, Record
-from openvps.schema import account, action, address, cell, image, location, plan, server, snapshot, system, usage
+from openvps.schema import (
+    account,
+    action,
+    address,
+    backup,
+    cell,
+    image,
+    location,
+    plan,
+    server,
+    snapshot,
+    system,
+    usage,
+)
 
 _ADDRESSES = (
     select(func.array_agg(aggregate_order_by(func.host(address.c.ip), address.c.family, address.c.ip)))
@@ -75,7 +88,6 @@ SHOWN: Select[*tuple[Any, ...]] = (
 )
 
 
-OF_A_BACKUP = "backup-"  # what a restore from a backup begins with
 THE_IMAGE = "image"  # what a rebuild is restored from; snapshots' names are others
 
 _ABSENT: ColumnElement[str] = literal_column(
@@ -226,6 +238,19 @@ async def has_snapshots(conn: Connection, server_id: int) -> bool:
     """Return whether a server has snapshots, or is getting one."""
     found = select(snapshot.c.id).where(snapshot.c.server_id == server_id, snapshot.c.wanted == "present")
     return (await conn.execute(found.limit(1))).scalar_one_or_none() is not None
+
+
+async def want_copy(conn: Connection, backup_id: int, at: datetime) -> None:
+    """Have the worker copy a backup to the cells of the servers that are being restored from it."""
+    await conn.execute(update(backup).where(backup.c.id == backup_id).values(look_at=at))
+
+
+async def stored(conn: Connection, account_id: int, reference: int | UUID) -> Record | None:
+    """Return one of the account's backups, locked against its deletion: what a server made of it needs to know."""
+    key = backup.c.uuid if isinstance(reference, UUID) else backup.c.id
+    columns = (backup.c.id, backup.c.status, backup.c.system_id, backup.c.size_bytes)
+    where = (backup.c.account_id == account_id, backup.c.wanted == "present", key == reference)
+    return (await conn.execute(select(*columns).where(*where).with_for_update())).one_or_none()
 
 
 async def restore_begins(conn: Connection, server_id: int, version: int) -> None:

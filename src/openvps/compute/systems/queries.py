@@ -67,6 +67,18 @@ async def newest_image(conn: Connection, cell_id: int, system_id: int) -> Record
     ).one_or_none()
 
 
+async def any_image(conn: Connection, cell_id: int, system_id: int | None) -> Record | None:
+    """Return id and fingerprint of a cell's image for a machine that gets another disk: best of its own system."""
+    return (
+        await conn.execute(
+            select(image.c.id, image.c.fingerprint)
+            .where(image.c.cell_id == cell_id)
+            .order_by(image.c.retired_at.is_not(None), image.c.system_id != system_id, image.c.id.desc())
+            .limit(1)
+        )
+    ).one_or_none()
+
+
 async def add_image(conn: Connection, *, cell_id: int, system_id: int, fingerprint: str) -> None:
     """Offer an image; one that was there already is offered again, as the newest."""
     await conn.execute(

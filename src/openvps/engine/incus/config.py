@@ -49,14 +49,16 @@ def config_of(spec: MachineSpec) -> dict[str, str]:
 
 
 def devices_of(spec: MachineSpec, pool: str) -> dict[str, dict[str, str]]:
-    """Return the root disk and the one NIC that `spec` wants."""
+    """Return the root disk that `spec` wants, and the one NIC."""
+    root = {"type": "disk", "path": "/", "pool": pool, "size": f"{spec.storage_gb}GB"}
+    if not spec.nic:
+        return {"root": root}
     nic = {"type": "nic", "nictype": "routed", "name": "eth0", "host_name": spec.nic}
     for family, is_v6 in (("ipv4.address", False), ("ipv6.address", True)):
         if mine := [address for address in spec.addresses if (":" in address) is is_v6]:
             nic[family] = ",".join(mine)
     if spec.nic_parent:
         nic["parent"] = spec.nic_parent
-    root = {"type": "disk", "path": "/", "pool": pool, "size": f"{spec.storage_gb}GB"}
     return {"root": root, "eth0": nic}
 
 

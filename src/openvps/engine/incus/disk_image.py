@@ -9,10 +9,9 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
-ROOT = "rootfs"
+from openvps.engine.manifest import Hashed, Manifest, Passing, Tar, is_file_data
 
 
 def at_starts(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,38 +26,25 @@ def at_starts(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def assemble(
-    metadata: Mapping[str, Any], templates: Mapping[str, bytes], stored: IO[bytes], image: IO[bytes]
-) -> None:
-    """Write an image: `metadata` and `templates` of ours, and the files of the stored one.
+def assemble(metadata: Mapping[str, Any], templates: Mapping[str, bytes], stored: IO[bytes], image: IO[bytes]) -> str:
+    """Write an image: `metadata` and `templates` of ours, and the files of the stored one; returns their digest.
 
     Raises tarfile.TarError where the stored one can't be read, ValueError where it names something outside.
     """
-    with tarfile.open(fileobj=image, mode="w|", format=tarfile.PAX_FORMAT) as new:
+    noted = Manifest()
+    with Tar.open(fileobj=image, mode="w|", format=tarfile.PAX_FORMAT) as new:
         _add(new, "metadata.yaml", json.dumps(metadata).encode())  # JSON is YAML
         for name, text in templates.items():
             _add(new, f"templates/{name}", text)
-        with tarfile.open(fileobj=stored, mode="r|") as old:
-            for entry in old:
-                if not _is_file_data(entry):
-                    continue
-                new.addfile(entry, old.extractfile(entry) if entry.isreg() else None)
-
-
-def _is_file_data(entry: tarfile.TarInfo) -> bool:
-    """Whether an entry is of the disk. Raises ValueError where it pretends to be."""
-    if not _below_root(entry.name) or entry.ischr() or entry.isblk():
-        return False
-    if entry.islnk() and not _below_root(entry.linkname):
-        raise ValueError(f"a hard link leads outside: {entry.name!r}")
-    return True
-
-
-def _below_root(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    if ".." in parts:
-        raise ValueError(f"a name leads outside: {name!r}")
-    return bool(parts) and parts[0] == ROOT
+        for old, entry in Passing(stored).entries():
+            if not is_file_data(entry):
+                continue
+            content = old.extractfile(entry) if entry.isreg() else None
+            hashed = Hashed(content) if content else None
+            new.addfile(entry, cast("IO[bytes] | None", hashed))  # of which it reads alone
+            new.members.clear()
+            noted.add(entry, hashed.hexdigest() if hashed else None)
+    return noted.digest
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

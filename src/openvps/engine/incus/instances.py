@@ -49,12 +49,12 @@ class IncusMachines:
             return None
         return words.machine_of(instance)
 
-    async def create(self, spec: MachineSpec) -> None:
-        """Make the machine and start it, in one operation of the engine."""
+    async def create(self, spec: MachineSpec, *, start: bool = True) -> None:
+        """Make the machine and, unless it is to be given another disk first, start it, in one operation."""
         wanted: dict[str, Any] = {
             "name": spec.name,
             "type": "container",
-            "start": True,
+            "start": start,
             "profiles": [],  # nothing of a machine comes from elsewhere than its spec
             "config": words.config_of(spec),
             "devices": words.devices_of(spec, self._pool),

@@ -79,10 +79,11 @@ class IncusSnapshots:
         del self._publishing[snapshot]
         raise Busy(f"the image of {snapshot} is there")
 
-    async def put_back(self, name: str, image: str, stored: int, whole: Callable[[], Awaitable[None]]) -> None:
+    async def put_back(self, name: str, image: str, stored: int, whole: Callable[[str], Awaitable[None]]) -> None:
         """Make an image, known as `image`, of a stored one that is read from the file descriptor `stored`.
 
-        Only its files are taken; `whole` raises where they weren't all. There already is success.
+        Only its files are taken; `whole`, given their digest, raises where they aren't what they were. There already
+        is success.
         """
         if await self.published(image) is not None:
             return
@@ -92,19 +93,16 @@ class IncusSnapshots:
         }
         reading, writing = os.pipe()
 
-        def assemble() -> None:
+        def assemble() -> str:
             with os.fdopen(writing, "wb") as out, os.fdopen(os.dup(stored), "rb") as source:
-                disk_image.assemble(metadata, templates, source, out)
-                while source.read(CHUNK):
-                    pass
+                return disk_image.assemble(metadata, templates, source, out)
 
         async def content() -> AsyncIterator[bytes]:
             assembling = asyncio.create_task(asyncio.to_thread(assemble))
             try:
                 while chunk := await asyncio.to_thread(os.read, reading, CHUNK):
                     yield chunk
-                await assembling
-                await whole()  # what breaks off here is no image: the engine hears no end
+                await whole(await assembling)  # what breaks off here is no image: the engine hears no end
             finally:
                 os.close(reading)
                 await asyncio.gather(assembling, return_exceptions=True)
