@@ -71,6 +71,7 @@ async def to_be_restored(stage: Stage) -> tuple[int, int]:
 
 
 LATER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKrSTCnWpTzrXl6bd8kpH8LJlEJ3kY7bbVqPqcNbvyxX"
+AWAY = store.StoreAway.told
 VERBS = ["put_back", "published", "stop", "mark", "rebuild", "renew", "start", "unpublish"]
 
 
@@ -128,7 +129,7 @@ async def test_a_store_that_is_away_is_tried_again_until_the_deadline(stage: Sta
     backup = await stage.a_backup(number, settled=False)
     for _ in range(2):
         await backups.converge(stage.context(), backup)
-        assert (await status(stage, backup))[0] == "in_progress"
+        assert await status(stage, backup) == ("in_progress", AWAY)
     (folder / "store").unlink()
     await stage.settle_backup(backup)
     assert await status(stage, backup) == ("completed", None)
@@ -139,7 +140,9 @@ async def test_a_store_that_is_away_is_tried_again_until_the_deadline(stage: Sta
     await backups.converge(stage.context(), backup)
     await stage.world.sql("UPDATE backup SET deadline_at = now() WHERE id = :id", id=backup)
     await stage.settle_backup(backup)
-    assert await status(stage, backup) == ("failed", "It took too long and was given up.")
+    assert await status(stage, backup) == ("failed", f"It took too long and was given up. {AWAY}")
+    [notice] = (await stage.customer("GET", "/account/notices/")).json()["results"]
+    assert (notice["kind"], AWAY in notice["text"]) == ("backup_failed", True)
     await nothing_in_the_engine(stage, number, backup)
 
 

@@ -62,7 +62,7 @@ async def converge(context: Context, backup_id: int) -> None:
         async with context.database.begin() as conn:
             await queries.look_again(conn, backup_id, now() + timedelta(seconds=wait_s))
             if isinstance(error, StoreFailed) and row.status == "in_progress":
-                await queries.note(conn, backup_id, error=f"{error.told} It is tried again.")
+                await queries.note(conn, backup_id, error=error.told)
 
 
 async def _step(context: Context, row: queries.Row, ids: list[int]) -> None:

@@ -80,6 +80,7 @@ MEANINGS: tuple[tuple[type[StoreFailed], tuple[str, ...]], ...] = (
         ),
     ),
     (StoreAway, (NONE_THERE, "connection refused", "dial tcp", "no such host", "timeout", "unable to open config")),
+    (StoreAway, ("not a directory", "permission denied", "input/output error", "stale file handle")),
 )
 
 
