@@ -146,6 +146,9 @@ class NewServer(TypedDict):
     location: str | int | None
     """The location's code or id; see GET /locations/."""
 
+    backup_id: NotRequired[int | str | None]
+    """A backup to make the server of, in place of `os_id`; see GET /backups/."""
+
     hostname: NotRequired[str | None]
     """The host name, one label or an FQDN. Left out, it is `name`."""
 

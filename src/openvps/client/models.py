@@ -1050,7 +1050,13 @@ class Backup(Answer):
     """The files' size, in MB; null before it is known."""
 
     error: str | None = None
-    """Why it failed; null where it didn't."""
+    """Why it failed, or has to be tried again; null where it didn't."""
+
+    verified_at: str | None = None
+    """When it was last proved that it can be restored, UTC; null: not yet."""
+
+    verify_error: str | None = None
+    """Why that failed when it was last tried; null where it didn't."""
 
     created_at: str
     """When it was asked for, UTC."""
@@ -1525,6 +1531,52 @@ class Usage(Answer):
     """The same by server; deleted ones of this month too."""
 
 
+class Verifying(Answer):
+    """A backup that is being proved."""
+
+    id: int
+    """The backup's id."""
+
+    uuid: str
+    """The backup's UUID."""
+
+    server: BackupServerPart
+    """The server that it is of."""
+
+    backup_type: str
+    """`manual` or `automatic`."""
+
+    status: str
+    """`in_progress`, `completed`, or `failed`: then there is nothing."""
+
+    size_mb: float | None
+    """The files' size, in MB; null before it is known."""
+
+    error: str | None
+    """Why it failed, or has to be tried again; null where it didn't."""
+
+    verified_at: str | None
+    """When it was last proved that it can be restored, UTC; null: not yet."""
+
+    verify_error: str | None
+    """Why that failed when it was last tried; null where it didn't."""
+
+    created_at: str
+    """When it was asked for, UTC."""
+
+    expires_at: str | None
+    """When it is deleted by itself, UTC; null: never."""
+
+    description: str
+    """What it is for."""
+
+    message: str
+    """What happens now."""
+
+    action_id: int
+    """The action to follow, at `/actions/{action_id}/`."""
+
+
 class CreatedBackup(Answer):
     """A backup just asked for."""
 
@@ -1547,7 +1599,13 @@ class CreatedBackup(Answer):
     """The files' size, in MB; null before it is known."""
 
     error: str | None = None
-    """Why it failed; null where it didn't."""
+    """Why it failed, or has to be tried again; null where it didn't."""
+
+    verified_at: str | None = None
+    """When it was last proved that it can be restored, UTC; null: not yet."""
+
+    verify_error: str | None = None
+    """Why that failed when it was last tried; null where it didn't."""
 
     created_at: str
     """When it was asked for, UTC."""
