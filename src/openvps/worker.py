@@ -16,12 +16,8 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts import idempotency
-<<<<<<< HEAD
 from openvps.actions.events import queries as events
-from openvps.billing.charge import charge
-=======
 from openvps.billing.charge import Terms, charge
->>>>>>> 92d4d17 (Traffic beyond what a plan includes is charged in the hour in which it goes beyond; the invoices' totals are kept by month)
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
 from openvps.compute.backups import converge as backups
