@@ -84,6 +84,36 @@ async def test_an_invite_is_used_once_even_at_the_same_instant(world: World) -> 
     assert sorted(one.status_code for one in answers) == [200, 400, 400, 400]
 
 
+async def test_a_repeated_invite_is_answered_as_the_first_time_and_a_repeated_sign_in_makes_one_token(
+    world: World,
+) -> None:
+    made = await a_customer(await an_operator(world))
+    body, key = {"invite": made["invite"], "password": PASSWORD}, {"Idempotency-Key": "mine"}
+    answers = await asyncio.gather(
+        *(world.http.post("/account/accept-invite/", json=body, headers=key) for _ in range(4))
+    )
+    good = [one for one in answers if one.status_code == 200]
+    assert {one.status_code for one in answers} <= {200, 409}  # 409: while another looks at the first answer
+    assert {one.json()["email"] for one in good} == {made["email"]}
+    assert [one.headers.get("idempotent-replayed") for one in good].count(None) == 1
+    assert (await world.http.post("/account/accept-invite/", json=body, headers=key)).json() == good[0].json()
+    other = {**body, "password": f"{PASSWORD} 2"}
+    answer = await world.http.post("/account/accept-invite/", json=other, headers=key)
+    assert answer.status_code == 409
+    answer = await world.http.post("/account/accept-invite/", json=body, headers={"Idempotency-Key": "another"})
+    assert answer.status_code == 400
+
+    body, key = {"email": made["email"], "password": PASSWORD}, {"Idempotency-Key": "sign in"}
+    first = await world.http.post("/login/", json=body, headers=key)
+    again = await world.http.post("/login/", json=body, headers=key)
+    assert (first.status_code, again.status_code, again.headers["idempotent-replayed"]) == (201, 201, "true")
+    assert again.json()["id"] == first.json()["id"]
+    assert (again.json()["token"], set(again.json()["not_repeated"])) == (None, {"token"})
+    wrong = await world.http.post("/login/", json={**body, "password": "another one"}, headers=key)
+    assert wrong.status_code == 401
+    assert await world.sql("SELECT count(*) FROM token WHERE name = 'sign-in'") == [(1,)]
+
+
 async def test_a_new_password_by_invite_ends_earlier_sign_ins(world: World) -> None:
     operator = await an_operator(world)
     made = await a_customer(operator, password=PASSWORD)

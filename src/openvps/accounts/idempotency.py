@@ -35,37 +35,67 @@ async def once(
     handle: Callable[[Request], Awaitable[Response]],
 ) -> Response:
     """Answer as the first time, or for the first time. Raises Conflict, InvalidFields."""
-    key = request.headers.get("idempotency-key")
-    if key is None:
+    if key_of(request) is None:
         return await handle(request)
-    if not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
-        raise InvalidFields({"Idempotency-Key": [f"1 to {MAX_KEY_LENGTH} printable ASCII characters."]})
     conn = await transaction.connection()
-    asked = _asked(request)
-    if not await _lock(conn, caller.account_id, key):
+    answer = await repeated(conn, request, caller.account_id)
+    if answer is None:
+        answer = await handle(request)
+        await keep(conn, request, caller.account_id, answer)
+    return answer
+
+
+def key_of(request: Request) -> str | None:
+    """Return the request's key. Raises InvalidFields for one that is none."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isascii() and key.isprintable()):
+        raise InvalidFields({"Idempotency-Key": [f"1 to {MAX_KEY_LENGTH} printable ASCII characters."]})
+    return key
+
+
+async def repeated(conn: Connection, request: Request, account_id: int) -> Response | None:
+    """Return the answer that the request had the first time. Raises Conflict, InvalidFields.
+
+    None: this is the first, and until the transaction ends the only one.
+    """
+    if (key := key_of(request)) is None:
+        return None
+    if not await _lock(conn, account_id, key):
         raise Conflict(
             "The first request with this Idempotency-Key is still running. Repeat it in a moment.", retry_after_s=1
         )
     kept = (
         await conn.execute(
             select(idempotency_key.c.asked, idempotency_key.c.status, idempotency_key.c.answer).where(
-                idempotency_key.c.account_id == caller.account_id,
+                idempotency_key.c.account_id == account_id,
                 idempotency_key.c.key == key,
                 idempotency_key.c.created_at > func.now() - KEPT,
             )
         )
     ).one_or_none()
     if kept is None:
-        answer = await handle(request)
-        await _keep(conn, caller.account_id, key, asked, answer)
-        return answer
-    if kept.asked != asked:
+        return None
+    if kept.asked != _asked(request):
         raise Conflict("This Idempotency-Key was used for another request. Use a new key for a new request.")
     return Response(
         kept.answer,
         kept.status,
         {"Idempotent-Replayed": "true"},
         media_type="application/json" if kept.answer else None,
+    )
+
+
+async def keep(conn: Connection, request: Request, account_id: int, answer: Response) -> None:
+    """Keep the first answer, if the request has a key."""
+    if (key := key_of(request)) is None:
+        return
+    body = _without_secrets(bytes(answer.body))
+    values = {"asked": _asked(request), "status": answer.status_code, "answer": body}
+    put = insert(idempotency_key).values(account_id=account_id, key=key, **values)
+    await conn.execute(
+        put.on_conflict_do_update(  # one that is over, but not yet forgotten
+            index_elements=["account_id", "key"], set_={**values, "created_at": func.now()}
+        )
     )
 
 
@@ -86,16 +116,6 @@ async def _lock(conn: Connection, account_id: int, key: str) -> bool:
     """Whether this request is the only one with the key now, until its transaction ends."""
     number = int.from_bytes(hashlib.sha256(f"{account_id}:{key}".encode()).digest()[:8], "big", signed=True)
     return (await conn.execute(select(func.pg_try_advisory_xact_lock(number)))).scalar_one()
-
-
-async def _keep(conn: Connection, account_id: int, key: str, asked: bytes, answer: Response) -> None:
-    values = {"asked": asked, "status": answer.status_code, "answer": _without_secrets(bytes(answer.body))}
-    put = insert(idempotency_key).values(account_id=account_id, key=key, **values)
-    await conn.execute(
-        put.on_conflict_do_update(  # one that is over, but not yet forgotten
-            index_elements=["account_id", "key"], set_={**values, "created_at": func.now()}
-        )
-    )
 
 
 def _without_secrets(body: bytes) -> bytes:

@@ -332,6 +332,9 @@ class InvitedAccount(Answer):
     invite: str | None
     """Hand it on: it sets the password once, within 7 days. Null: the account has a password."""
 
+    not_repeated: dict[str, str] | None = None
+    """Only in the answer to a repeated Idempotency-Key: what is null here, and why."""
+
 
 class InvoiceSummary(Answer):
     """A month's invoice in a list."""
@@ -538,8 +541,11 @@ class MadeToken(Answer):
     revoked: bool
     """Whether it was revoked: it opens nothing any more."""
 
-    token: str
+    token: str | None
     """The token's text, for the header `Authorization: Bearer <token>`. Keep it now: it is not shown again."""
+
+    not_repeated: dict[str, str] | None = None
+    """Only in the answer to a repeated Idempotency-Key: what is null here, and why."""
 
 
 class Notice(Answer):
@@ -1337,8 +1343,11 @@ class Password(Answer):
     action_id: int
     """The action to follow, at `/actions/{action_id}/`."""
 
-    password: str
+    password: str | None
     """The new root password, shown in this answer only."""
+
+    not_repeated: dict[str, str] | None = None
+    """Only in the answer to a repeated Idempotency-Key: what is null here, and why."""
 
 
 class Power(Answer):

@@ -8,9 +8,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 
 from openvps.accounts.auth import Guard
+from openvps.accounts.idempotency import SHOWN_ONCE
 from openvps.accounts.route import Route
 from openvps.core import requests
-from openvps.web.examples import Schema, body_examples, example, merged
+from openvps.web.examples import Schema, body_examples, example, merged, resolve
 from openvps.web.links import link
 from openvps.web.vocabulary import (
     ANSWERS,
@@ -27,6 +28,7 @@ from openvps.web.vocabulary import (
 VERSION = "1.0"
 METHODS = ("get", "post", "put", "patch", "delete")
 REFERENCE = "reference_id"  # what `core.requests.Reference` calls each id; a reader sees whose it is
+NULL: Schema = {"type": "null"}
 LIMITS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 Operation = dict[str, Any]
@@ -49,6 +51,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
     guards = _guards(app)
     for path, method, operation in operations(document):
         _complete(path, method, operation, guards.get(operation["operationId"]), schemas)
+    for _, method, operation in operations(document):
+        if method == "post":
+            _tell_of_replays(operation, schemas)
     link(document["paths"])
     used = {tag for _, _, operation in operations(document) for tag in operation["tags"]}
     document["tags"] = [
@@ -118,7 +123,7 @@ def _complete_parameters(path: str, method: str, operation: Operation, guard: Gu
             parameter["schema"] = requests.REFERENCE
             parameter["example"] = 12345
     shared = {"post": "Idempotency-Key", "get": "If-None-Match"}.get(method)
-    if guard and shared:
+    if shared and (guard or method == "post"):
         parameters.append({"$ref": f"#/components/parameters/{shared}"})
     if parameters:
         operation["parameters"] = parameters
@@ -172,6 +177,24 @@ def _complete_answers(method: str, operation: Operation, guard: Guard | None, sc
     operation["responses"] = dict(sorted(answers.items()))
 
 
+def _tell_of_replays(operation: Operation, schemas: dict[str, Schema]) -> None:
+    """Say of a secret in an answer that it is null where a repeated Idempotency-Key has that given again."""
+    success = min(status for status in operation["responses"] if status.startswith("2"))
+    schema: Schema = operation["responses"][success].get("content", {}).get("application/json", {}).get("schema", {})
+    fields: dict[str, Schema] = resolve(schema, schemas).get("properties", {})
+    for name in set(SHOWN_ONCE) & set(fields):
+        said = {key: fields[name].pop(key) for key in ("description", "examples", "title") if key in fields[name]}
+        kinds = fields[name].get("anyOf", [fields[name]])
+        if NULL not in kinds:
+            fields[name] = {"anyOf": [*kinds, NULL]}
+        fields[name] |= said
+        fields["not_repeated"] = {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "description": "Only in the answer to a repeated Idempotency-Key: what is null here, and why.",
+        }
+
+
 def _refusals(method: str, operation: Operation, guard: Guard | None) -> set[int]:
     """Return the statuses that an operation may refuse with because of what it is."""
     statuses = {429, 503}
@@ -185,7 +208,7 @@ def _refusals(method: str, operation: Operation, guard: Guard | None) -> set[int
         statuses.add(404)
     if "query" in places:
         statuses.add(400)
-    if method == "post" and guard:
+    if method == "post":
         statuses |= {400, 409}
     if "requestBody" in operation:
         statuses |= {400, 413, 415}

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from openvps.accounts.passwords import MAX_LENGTH, NewPassword
 from openvps.accounts.route import Public
 from openvps.accounts.sign_in import enter
-from openvps.accounts.tokens.api import MadeToken, shown
+from openvps.accounts.tokens.api import MadeToken
 from openvps.core.requests import Body, accepts, body_of
 
 router = APIRouter(tags=["account"], route_class=Public)
@@ -67,22 +67,22 @@ class Accepted(TypedDict):
     "/login/",
     status_code=201,
     openapi_extra=accepts(SignIn),
+    response_model=MadeToken,
     responses={401: {"description": "Unauthorized - unknown e-mail, or another password"}},
 )
-async def sign_in(request: Request, body: Annotated[Body[SignIn], Depends(body_of(SignIn))]) -> MadeToken:
+async def sign_in(request: Request, body: Annotated[Body[SignIn], Depends(body_of(SignIn))]) -> Response:
     """Sign in with e-mail and password: a token for all that the account may, for 12 hours.
 
     Failed attempts are limited by e-mail and by client address.
     """
     fields = body.check()
-    row, text = await enter.sign_in(request, fields.email, fields.password)
-    return {**shown(row), "token": text}
+    return await enter.sign_in(request, fields.email, fields.password)
 
 
-@router.post("/account/accept-invite/", openapi_extra=accepts(AcceptInvite))
+@router.post("/account/accept-invite/", openapi_extra=accepts(AcceptInvite), response_model=Accepted)
 async def accept_invite(
     request: Request, body: Annotated[Body[AcceptInvite], Depends(body_of(AcceptInvite))]
-) -> Accepted:
+) -> Response:
     """Set your password with the invite that you were sent. Then sign in with it."""
     fields = body.check()
-    return {"email": await enter.accept_invite(request, fields.invite, fields.password)}
+    return await enter.accept_invite(request, fields.invite, fields.password)

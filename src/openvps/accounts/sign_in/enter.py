@@ -6,17 +6,19 @@ account and one without a password are one refusal, after the same work.
 
 from datetime import timedelta
 
-from fastapi import Request
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
 
-from openvps.accounts import audit, passwords
+from openvps.accounts import audit, idempotency, passwords
 from openvps.accounts.auth import client_address
 from openvps.accounts.permissions import everything
 from openvps.accounts.sign_in import invites, queries
 from openvps.accounts.throttle import Guesses, client_key
 from openvps.accounts.tokens import queries as tokens
+from openvps.accounts.tokens.api import shown
 from openvps.accounts.tokens.issue import issue
 from openvps.core.clock import now
-from openvps.core.db import Database, Record
+from openvps.core.db import Connection, Database
 from openvps.core.errors import InvalidFields, Unauthenticated
 
 LIVES = timedelta(hours=12)
@@ -24,10 +26,10 @@ LISTED = timedelta(days=30)  # how long tokens of old sign-ins are shown; the au
 TOKEN_NAME = "sign-in"  # noqa: S105 -- a name, no secret
 
 
-async def sign_in(request: Request, email: str, password: str) -> tuple[Record, str]:
-    """Check a password and make a token of 12 hours for all that the account may; returns its row and text.
+async def sign_in(request: Request, email: str, password: str) -> Response:
+    """Check a password and make a token of 12 hours for all that the account may; answers with it.
 
-    Raises Unauthenticated, TooMany.
+    Raises Unauthenticated, TooMany, Conflict.
     """
     guesses: Guesses = request.app.state.guesses
     database: Database = request.app.state.database
@@ -40,6 +42,10 @@ async def sign_in(request: Request, email: str, password: str) -> tuple[Record, 
     right = await passwords.verify(account.password_hash if account and live else None, password)
     async with database.begin() as conn:
         if account is not None and right:
+            guesses.by_client.forgive(client)
+            guesses.by_email.forgive(email)
+            if (before := await idempotency.repeated(conn, request, account.id)) is not None:
+                return before
             await tokens.forget(conn, account.id, TOKEN_NAME, now() - LISTED)
             row, text = await issue(
                 conn,
@@ -49,17 +55,17 @@ async def sign_in(request: Request, email: str, password: str) -> tuple[Record, 
                 expires_at=now() + LIVES,
             )
             await audit.record_visit(conn, request, "sign_in", account_id=account.id)
-            guesses.by_client.forgive(client)
-            guesses.by_email.forgive(email)
-            return row, text
+            answer = JSONResponse({**shown(row), "token": text}, 201)
+            await idempotency.keep(conn, request, account.id, answer)
+            return answer
         await audit.record_visit(conn, request, "sign_in_failed", account_id=account.id if account else None)
     raise Unauthenticated("The e-mail or the password is wrong.")
 
 
-async def accept_invite(request: Request, invite: str, password: str) -> str:
-    """Set the password that an invite is for; returns the account's e-mail.
+async def accept_invite(request: Request, invite: str, password: str) -> Response:
+    """Set the password that an invite is for; answers with the account's e-mail.
 
-    Who lost a password is invited anew: so earlier sign-ins end. Raises InvalidFields, TooMany.
+    Who lost a password is invited anew: so earlier sign-ins end. Raises InvalidFields, TooMany, Conflict.
     """
     guesses: Guesses = request.app.state.guesses
     database: Database = request.app.state.database
@@ -75,5 +81,17 @@ async def accept_invite(request: Request, invite: str, password: str) -> str:
                 await tokens.revoke_named(conn, account.id, TOKEN_NAME)
                 await audit.record_visit(conn, request, "accept_invite", account_id=account.id)
                 guesses.by_client.forgive(client)
-                return account.email
+                answer = JSONResponse({"email": account.email})
+                await idempotency.keep(conn, request, account.id, answer)
+                return answer
+    async with database.begin() as conn:
+        if (before := await _accepted_before(conn, request, known)) is not None:
+            guesses.by_client.forgive(client)
+            return before
     raise InvalidFields({"invite": ["This invite is unknown, used or over: ask your provider for a new one."]})
+
+
+async def _accepted_before(conn: Connection, request: Request, known: bytes) -> Response | None:
+    """Return the first answer to a request with this key, invite and password."""
+    account_id = await queries.used_invite(conn, known)
+    return None if account_id is None else await idempotency.repeated(conn, request, account_id)

@@ -34,10 +34,16 @@ async def use_invite(conn: Connection, digest: bytes, at: datetime, password_has
         await conn.execute(
             update(account)
             .where(_invited(digest, at))
-            .values(password_hash=password_hash, invite_digest=None, invite_expires_at=None)
+            .values(password_hash=password_hash, invite_expires_at=None)
             .returning(account.c.id, account.c.email)
         )
     ).one_or_none()
+
+
+async def used_invite(conn: Connection, digest: bytes) -> int | None:
+    """Return the account whose last invite this was, and is used."""
+    used = select(account.c.id).where(account.c.invite_digest == digest, account.c.invite_expires_at.is_(None))
+    return (await conn.execute(used)).scalar_one_or_none()
 
 
 async def set_invite(conn: Connection, account_id: int, digest: bytes, expires_at: datetime) -> None:

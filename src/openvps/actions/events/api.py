@@ -1,5 +1,6 @@
 """`/events/`: what happened, as a list and as a stream of server-sent events."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -24,7 +25,12 @@ AFTER = Parameter(
     "Only events after this number. A stream without it, and without `Last-Event-ID`, begins with what comes next.",
     {"type": "integer", "minimum": 0, "maximum": MAX_ID},
 )
-KIND = Parameter("kind", "Only these kinds, separated by commas, like `server.status,action.failed`.")
+_ONE = f"({'|'.join(re.escape(kind) for kind in KINDS)})"
+KIND = Parameter(
+    "kind",
+    "Only these kinds, separated by commas, like `server.status,action.failed`.",
+    {"type": "string", "pattern": f"^{_ONE}(,{_ONE})*$"},
+)
 SERVER = Parameter(
     "server_id", "Only events about this server: its id.", {"type": "integer", "minimum": 0, "maximum": MAX_ID}
 )
