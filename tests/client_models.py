@@ -188,7 +188,7 @@ def _generate(schemas: dict[str, Schema], kind: DataModelType, title: str) -> st
         use_double_quotes=True,
         base_class="openvps.client.answer.Answer" if kind is DataModelType.PydanticV2BaseModel else "",
         disable_timestamp=True,
-        formatters=[Formatter.RUFF_FORMAT],
+        formatters=[Formatter.RUFF_CHECK, Formatter.RUFF_FORMAT],
         custom_file_header=f'"""{title} {WRITTEN}"""',
     )
     return f"{result}\n"

@@ -128,8 +128,7 @@ class NewKey(TypedDict):
 
 
 class NewServer(TypedDict):
-    """
-    What `POST /servers/` takes. Of each pair of names for one thing, either will do.
+    """What `POST /servers/` takes. Of each pair of names for one thing, either will do.
 
     Which fields are needed is said by `order.py`, where the two dialects become one.
     """

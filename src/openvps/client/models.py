@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from openvps.client.answer import Answer
 from typing import Any
+
+from openvps.client.answer import Answer
 
 
 class Accepted(Answer):
@@ -997,8 +998,7 @@ class SnapshotServerPart(Answer):
 
 
 class Action(Answer):
-    """
-    Something under way or done: `status` is queued, running, completed, failed or cancelled.
+    """Something under way or done: `status` is queued, running, completed, failed or cancelled.
 
     `progress` is in percent of its steps; `error` says why it failed or was cancelled.
     """
