@@ -25,8 +25,8 @@ from openvps.ledger import rates
 
 NUMBERS = itertools.count(1)
 MICRO = st.integers(0, 10**9)
-GBS = st.one_of(st.integers(0, 20), st.integers(0, 10_000))
-BYTES = st.one_of(st.just(0), st.integers(0, 10**10), st.integers(0, 10**13))
+GBS = st.integers(0, 300)
+BYTES = st.one_of(st.just(0), st.integers(0, 3 * 10**10))
 GB_PRICE = 10_007  # no round number: sums would hide what rounding does
 MOMENTS = st.datetimes(datetime(2023, 11, 1), datetime(2025, 6, 1), timezones=st.just(UTC))  # noqa: DTZ001 -- bounds
 UNBOUNDED = 10**18
@@ -46,10 +46,10 @@ def lives(draw: st.DrawFn) -> Life:
     end = at + timedelta(seconds=draw(spans)) if draw(st.booleans()) else None
     traffic: dict[datetime, tuple[int, int]] = {}
     hour = begin.replace(minute=0, second=0, microsecond=0)
-    for _ in range(draw(st.integers(0, 12))):  # of a server that runs and is seen
-        hour += draw(st.integers(0, 300)) * HOUR
+    for _ in range(draw(st.integers(0, 20))):  # of a server that runs and is seen
         if end is None or hour < end:
             traffic[hour] = (draw(BYTES), draw(BYTES))
+        hour += draw(st.integers(1, 60)) * HOUR
     return Life(begin, draw(MICRO), draw(GBS), resizes, end, traffic)
 
 
