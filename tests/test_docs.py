@@ -14,6 +14,7 @@ from cyclopts import App, Parameter
 
 import client_models
 from openvps.actions.events.shape import KINDS
+from openvps.cli import exits
 from openvps.compute.servers.states import SETTLED, STATUSES, TRANSITIONS
 from openvps.ops import reference
 from openvps.ops.commands import app
@@ -80,12 +81,19 @@ The table is `TRANSITIONS` in `compute/servers/states.py`.
 
 def commands() -> str:
     chapters = "\n".join(_chapter(name, command) for name, command in _commands(app, "openvps"))
+    codes = (exits.__doc__ or "").partition("\n\n")[2].strip()
     return f"""{HEAD}# Commands
 
-Run them as root on the machine that OpenVPS runs on, with the settings that `up` has. The `image`, `account`,
-`plan` and `token` commands need the database, and `image build` the engine too: they work while `up` runs. Results go
-to standard output, talk to standard error. Exit codes: 0 done, 1 refused or failed, 2 a bad setting or
-argument. `--help` tells the same as this page.
+Those of `server`, `snapshot`, `backup`, `ssh-key`, `system` and `location` call the API of the context in use, from
+anywhere ([how](../how-to/command-line.md)). `plan`, `account` and `token` do so too, and have besides what an
+operator does on the host: whatever names another's account, sells, or says "on the host". That and all others are
+run as root on the machine that OpenVPS runs on, with the settings that `up` has: they need the database, and
+`image build` the engine too, and work while `up` runs. Results go to standard output, talk to standard error.
+`--help` tells the same as this page. `openvps --context NAME …` uses another context for once.
+
+## Exit codes
+
+{codes}
 
 {chapters}"""
 
@@ -115,11 +123,17 @@ def _argument(parameter: inspect.Parameter) -> tuple[str, str]:
     kind, said = get_args(parameter.annotation)
     assert get_origin(parameter.annotation) is Annotated
     assert isinstance(said, Parameter)
-    if parameter.default is inspect.Parameter.empty:
+    if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+        return f"[{parameter.name.upper()} ...]", f"- `{parameter.name.upper()} ...`: {said.help}"
+    if parameter.default is not inspect.Parameter.empty and parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        return f"[{parameter.name.upper()}]", f"- `{parameter.name.upper()}`: {said.help}"
+    if parameter.default is inspect.Parameter.empty and parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
         return parameter.name.upper(), f"- `{parameter.name.upper()}`: {said.help}"
     option = f"--{parameter.name.replace('_', '-')}"
     if get_origin(kind) is Literal:
         option += f" {'|'.join(map(str, get_args(kind)))}"
+    if parameter.default is inspect.Parameter.empty:
+        return option, f"- `{option}`: {said.help}"
     return f"[{option}]", f"- `{option}`: {said.help}"
 
 
@@ -139,8 +153,10 @@ def test_the_clients_forms_are_those_of_the_document(monkeypatch: pytest.MonkeyP
 
 
 def test_every_command_has_a_chapter() -> None:
-    chapters = re.findall(r"^## (.+)$", (DOCS / "reference" / "commands.md").read_text(), re.MULTILINE)
+    chapters = re.findall(r"^## (openvps .+)$", (DOCS / "reference" / "commands.md").read_text(), re.MULTILINE)
     assert chapters == [name for name, _ in _commands(app, "openvps")]
+    customers = "list create show update delete start stop reboot resize rebuild ssh metrics actions".split()
+    assert {f"openvps server {one}" for one in customers} <= set(chapters)
     assert {"openvps up", "openvps down", "openvps doctor", "openvps image build"} <= set(chapters)
 
 
@@ -160,6 +176,7 @@ def test_a_file_of_ours_that_a_page_names_is_there(page: Path) -> None:
 def test_a_setting_that_a_page_names_is_one() -> None:
     known = {*re.findall(r"OPENVPS_[A-Z0-9_]+", reference.text())}
     known |= {"OPENVPS_CONFIG", "OPENVPS_PREFIX", "OPENVPS_TOKEN", "OPENVPS_TEST_JOBS"}
+    known |= {"OPENVPS_API_URL", "OPENVPS_CONTEXT"}
     for page in PAGES:
         assert set(re.findall(r"OPENVPS_[A-Z0-9_]+[A-Z0-9]", page.read_text())) <= known, page
 

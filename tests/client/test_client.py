@@ -6,10 +6,10 @@ import anyio.to_thread
 import httpx2
 import pytest
 from published_stub import published_stub
-from walk import awalk, walk
 
 from factories import World
 from openvps.client import AsyncClient, Client, errors
+from walk import awalk, walk
 
 pytestmark = pytest.mark.anyio
 

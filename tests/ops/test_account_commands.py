@@ -70,7 +70,7 @@ def test_making_an_account_twice_changes_nothing(run: Any, conn: psycopg.Connect
         ("account create nobody", 2, "email"),
         ("account create a@b --max-servers -7", 2, "max_servers"),
         ("account create a@b --credit -1", 2, "credit"),
-        ("token revoke 7", 1, "no token 7"),
+        ("token revoke 7 ada@example.com", 1, "no token 7"),
         ("token create 1 --days 99999999999", 2, "days"),
         ("token create nobody@example.com", 1, "no account"),
     ],
@@ -95,7 +95,7 @@ def test_a_token_is_made_listed_and_revoked(run: Any, conn: psycopg.Connection[A
     assert [one["permissions"] for one in listed] == [["servers:*", "dns:read"], ["*:*"]]
     assert "ci" in run("token", "list", "ada@example.com")[1]
     for _ in range(2):
-        assert run("token", "revoke", str(made["id"]))[0] == 0
+        assert run("token", "revoke", str(made["id"]), "ada@example.com")[0] == 0
     assert "revoked" in run("token", "list", "ada@example.com")[1]
     stored = conn.execute("SELECT digest FROM token WHERE id = %s", [made["id"]]).fetchall()
     assert stored == [(tokens.digest(made["token"]),)]

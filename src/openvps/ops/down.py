@@ -9,7 +9,17 @@ from pathlib import Path
 
 from openvps.core import settings
 from openvps.core.settings import Settings
-from openvps.ops import boot, hostnet, incus_daemon, incus_project, leftovers, lock, machine, restart
+from openvps.ops import (
+    boot,
+    hostnet,
+    incus_daemon,
+    incus_project,
+    leftovers,
+    lock,
+    machine,
+    operator_context,
+    restart,
+)
 from openvps.ops.incus_rest import IncusFailed
 from openvps.ops.machine import NotReady
 from openvps.ops.processes import end
@@ -53,7 +63,7 @@ def stop(config: Settings) -> None:
 
 
 def remove(config: Settings) -> None:
-    """Remove servers, images, project, pool, network rules and the data folder.
+    """Remove servers, images, project, pool, network rules, the data folder, and the caller's context of it.
 
     Raises NotReady where the folder isn't ours.
     """
@@ -75,6 +85,7 @@ def remove(config: Settings) -> None:
     if left := leftovers.mounts_below(data, Path("/proc/self/mountinfo").read_text()):
         raise NotReady(f"still mounted, so {data} stays: {', '.join(left)}")
     shutil.rmtree(data)
+    operator_context.forget(config)
 
 
 def _servers_run(data: Path) -> bool:

@@ -61,13 +61,13 @@ def list_(account: str, output: Output) -> int:
     return run(work)
 
 
-def revoke(number: int) -> int:
-    """Revoke a token, whosever it is; revoking twice is as good as once."""
+def revoke(number: int, account: str) -> int:
+    """Revoke a token of an account; revoking twice is as good as once."""
 
     async def work(conn: Connection) -> int:
-        owner = await queries.owner(conn, number)
-        if owner is None:
-            raise NotFound(f"There is no token {number}.")
+        owner = (await found(conn, account)).id
+        if await queries.owner(conn, number) != owner:
+            raise NotFound(f"There is no token {number} of {account}.")
         await queries.revoke(conn, owner, number)
         await audit.record_host(conn, "revoke_token", f"token {number}")
         return 0

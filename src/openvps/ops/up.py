@@ -27,6 +27,7 @@ from openvps.ops import (
     images,
     lock,
     machine,
+    operator_context,
     operator_keys,
     postgres,
     prepare,
@@ -221,8 +222,13 @@ def _tell(steps: Steps, config: Settings, seeded: Seeded) -> None:
     """Say where the API is and how a first server is made."""
     steps.say(f"\nOpenVPS is ready at {config.base_url}/api/v1/\n")
     if seeded.token:
+        kept = operator_context.keep(config, seeded.token)
         steps.say(f"token (shown once): {seeded.token}\n")
         _untold(config).unlink(missing_ok=True)
+        if kept:
+            command = Path(sys.executable).with_name("openvps")
+            steps.say("with the command line, which knows the token:")
+            steps.say(f"{command} server create my-first-server\n{command} server ssh my-first-server\n")
     else:
         steps.say('with your token in the shell (export OPENVPS_TOKEN="..."):')
     steps.say(f"make a server:\n{seeded.curl}\n")

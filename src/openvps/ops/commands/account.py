@@ -1,10 +1,12 @@
-"""`openvps account`: customers' accounts, on the host."""
+"""`openvps account`: one's own over the API; customers' accounts by root on the host."""
 
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from openvps.ops.commands.arguments import Account, Output
+from openvps.cli import account as customer
+from openvps.cli.arguments import Output as Form
+from openvps.ops.commands.arguments import HOST, Account, AnyAccount, Output
 
 Email = Annotated[str, Parameter(help="the e-mail to sign in with")]
 FirstName = Annotated[str, Parameter(help="the person's first name")]
@@ -29,7 +31,7 @@ Reason = Annotated[str, Parameter(help="why, for operators and the audit log")]
 app = App(name="account")
 
 
-@app.command(name="create")
+@app.command(group=HOST, name="create")
 def create_account(
     email: Email,
     *,
@@ -58,7 +60,7 @@ def create_account(
     )
 
 
-@app.command(name="list")
+@app.command(group=HOST, name="list")
 def list_accounts(*, output: Output = "text") -> int:
     """List all accounts."""
     from openvps.ops import accounts
@@ -67,14 +69,20 @@ def list_accounts(*, output: Output = "text") -> int:
 
 
 @app.command(name="show")
-def show_account(account: Account, *, output: Output = "text") -> int:
-    """Show an account with its balance, servers and quotas."""
+def show_account(account: AnyAccount = None, *, output: Form = "table") -> int | None:
+    """Show an account: who, and its balance."""
+    if account is None:
+        return customer.show(output)
     from openvps.ops import accounts
 
-    return accounts.show(account, output)
+    return accounts.show(account, "json" if output == "json" else "text")
 
 
-@app.command(name="invite")
+for command in (customer.usage, customer.ledger, customer.invoices, customer.notices, customer.audit):
+    app.command(command)
+
+
+@app.command(group=HOST, name="invite")
 def invite_account(account: Account, *, output: Output = "text") -> int:
     """Print a new invite, for who lost theirs or the password; an older one ends."""
     from openvps.ops import accounts
@@ -82,7 +90,7 @@ def invite_account(account: Account, *, output: Output = "text") -> int:
     return accounts.invite(account, output)
 
 
-@app.command(name="disable")
+@app.command(group=HOST, name="disable")
 def disable_account(account: Account, *, reason: Reason = "", output: Output = "text") -> int:
     """Shut an account: its tokens open nothing, nobody signs in. Its servers stay as they are."""
     from openvps.ops import accounts
@@ -90,7 +98,7 @@ def disable_account(account: Account, *, reason: Reason = "", output: Output = "
     return accounts.disable(account, reason, output)
 
 
-@app.command(name="enable")
+@app.command(group=HOST, name="enable")
 def enable_account(account: Account, *, output: Output = "text") -> int:
     """Open a disabled account again."""
     from openvps.ops import accounts
@@ -98,7 +106,7 @@ def enable_account(account: Account, *, output: Output = "text") -> int:
     return accounts.enable(account, output)
 
 
-@app.command(name="credit")
+@app.command(group=HOST, name="credit")
 def credit_account(
     account: Account,
     amount: Amount,
@@ -114,7 +122,7 @@ def credit_account(
     return accounts.credit(account, amount, adjustment=adjustment, reason=reason, reference=reference, output=output)
 
 
-@app.command(name="suspend")
+@app.command(group=HOST, name="suspend")
 def suspend_account(account: Account, *, reason: Reason = "", output: Output = "text") -> int:
     """Turn off an account's servers and keep them so, whatever its credit; the customer is told the reason."""
     from openvps.ops import accounts
@@ -122,7 +130,7 @@ def suspend_account(account: Account, *, reason: Reason = "", output: Output = "
     return accounts.suspend(account, reason, output)
 
 
-@app.command(name="unsuspend")
+@app.command(group=HOST, name="unsuspend")
 def unsuspend_account(account: Account, *, output: Output = "text") -> int:
     """End a suspension by an operator: the servers start as before, if there is credit."""
     from openvps.ops import accounts
@@ -130,7 +138,7 @@ def unsuspend_account(account: Account, *, output: Output = "text") -> int:
     return accounts.unsuspend(account, output)
 
 
-@app.command
+@app.command(group=HOST)
 def set_quota(
     account: Account,
     *,
@@ -145,7 +153,7 @@ def set_quota(
     return accounts.set_quota(account, accounts.Quotas(max_servers, max_vcpus, creates_an_hour), output)
 
 
-@app.command(name="delete")
+@app.command(group=HOST, name="delete")
 def delete_account(account: Account) -> int:
     """Delete an account that has no servers, with its tokens, keys and personal data; its ledger stays."""
     from openvps.ops import accounts

@@ -1,10 +1,13 @@
-"""`openvps plan`: what servers are sold by."""
+"""`openvps plan`: what servers are sold by; customers read it over the API, an operator changes it on the host."""
 
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from openvps.ops.commands.arguments import Output
+from openvps.cli import catalogue
+from openvps.cli.arguments import Columns
+from openvps.cli.arguments import Output as Form
+from openvps.ops.commands.arguments import HOST, Output
 
 Plan = Annotated[str, Parameter(help="the plan: its number or slug, as `openvps plan list` names it")]
 Slug = Annotated[str, Parameter(help="a short name for commands and addresses, like large-vps")]
@@ -23,18 +26,33 @@ ApplyToExisting = Annotated[
     bool, Parameter(negative="", help="give its servers its price, from the next hour of each on")
 ]
 
+Retired = Annotated[
+    bool, Parameter(negative="", help="on the host, as root: all plans, also those not sold any more")
+]
+
 app = App(name="plan")
 
 
+app.command(catalogue.show_plan, name="show")
+
+
 @app.command(name="list")
-def list_plans(*, output: Output = "text") -> int:
-    """List all plans with their prices, retired ones too."""
+def list_plans(
+    *,
+    location: catalogue.InLocation = None,
+    retired: Retired = False,
+    columns: Columns = "",
+    output: Form = "table",
+) -> int | None:
+    """List plans with their prices."""
+    if not retired:
+        return catalogue.list_plans(location=location, columns=columns, output=output)
     from openvps.ops import plans
 
-    return plans.list_(output)
+    return plans.list_("json" if output == "json" else "text")
 
 
-@app.command(name="add")
+@app.command(name="add", group=HOST)
 def add_plan(
     slug: Slug,
     *,
@@ -65,7 +83,7 @@ def add_plan(
     )
 
 
-@app.command(name="edit")
+@app.command(name="edit", group=HOST)
 def edit_plan(
     plan: Plan,
     *,
@@ -83,7 +101,7 @@ def edit_plan(
     )
 
 
-@app.command(name="retire")
+@app.command(name="retire", group=HOST)
 def retire_plan(plan: Plan, *, output: Output = "text") -> int:
     """Take a plan out of the offer; servers that have it keep it and its price."""
     from openvps.ops import plans
