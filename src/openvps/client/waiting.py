@@ -18,6 +18,7 @@ A = TypeVar("A", bound=Answer)
 
 LONG_POLL_S = 30
 WATCHED_POLL_S = 2  # where somebody wants to see how far it is
+FRESH_S, FRESH_LOOK_S = 5.0, 0.25  # and in the first seconds, in which a server is created, every quarter of one
 LOOK_S = (1.0, 5.0)  # without long polls: the first pause and the longest
 DEFAULT_S = 900.0
 
@@ -43,9 +44,10 @@ def until(
     """Look at `path` until it is done. Raises NotDone after the patience's time."""
     began, pause_s = endpoint.clock(), LOOK_S[0]
     while True:
-        left_s = patience.timeout_s - (endpoint.clock() - began)
-        wait_s = max(0, int(min(left_s, WATCHED_POLL_S if patience.watch else LONG_POLL_S)))
         asked = endpoint.clock()
+        fresh = patience.watch is not None and asked - began < FRESH_S
+        longest_s = 0 if fresh else WATCHED_POLL_S if patience.watch else LONG_POLL_S
+        wait_s = max(0, int(min(patience.timeout_s - (asked - began), longest_s)))
         query: dict[str, Any] = {"wait": wait_s} if wait_s else {}
         seen = yield from answer(endpoint, Call("GET", path, query, timeout_s=TIMEOUT_S + wait_s), form)
         if patience.watch and isinstance(seen, Action | Server | Snapshot | Backup):
@@ -53,10 +55,13 @@ def until(
         if done(seen):
             return seen
         now = endpoint.clock()
-        if now - began >= patience.timeout_s:
+        left_s = patience.timeout_s - (now - began)
+        if left_s <= 0:
             raise NotDone(f"{what} isn't done after {patience.timeout_s:.0f} s; it goes on")
-        if now - asked < wait_s / 2 or not wait_s:  # it answered at once: no long polls here
-            yield Pause(min(pause_s, max(0.1, patience.timeout_s - (now - began))))
+        if fresh:
+            yield Pause(min(FRESH_LOOK_S, left_s))
+        elif now - asked < wait_s / 2 or not wait_s:  # it answered at once: no long polls here
+            yield Pause(min(pause_s, left_s))
             pause_s = min(pause_s * 1.5, LOOK_S[1])
 
 
