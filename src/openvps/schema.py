@@ -124,6 +124,18 @@ token_use = Table(  # requests that count against a token's limit; they are forg
     Column("at", DateTime(timezone=True), nullable=False),
 )
 
+session = Table(  # somebody signed in to the console: a browser's cookie, which acts with a token's permissions
+    "session",
+    metadata,
+    _id(),
+    _ref("token_id", "token.id", ondelete="CASCADE"),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # SHA-256 of the cookie
+    Column("own_token", Boolean, nullable=False),  # the token was made for it, and ends with it
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _created_at(),
+    Index(None, "token_id"),
+)
+
 ssh_key = Table(
     "ssh_key",
     metadata,

@@ -165,11 +165,6 @@ async def test_a_page_that_is_not_there_is_404(app: FastAPI) -> None:
     assert (answer.status_code, list(answer.json())) == (404, ["detail"])
 
 
-async def test_the_bare_address_leads_to_the_pages(app: FastAPI) -> None:
-    answer = await get(app, "/")
-    assert (answer.status_code, answer.headers["location"]) == (307, DOCS)
-
-
 @pytest.mark.parametrize("code", TRANSLATED)
 def test_nothing_is_left_untranslated(site: Site, code: str) -> None:
     assert catalogue.problems(code, site.sections) == [], "see docs/how-to/translate.md"

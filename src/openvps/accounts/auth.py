@@ -12,10 +12,12 @@ from openvps.core.clock import now
 from openvps.core.db import Connection
 from openvps.core.errors import Forbidden, Unauthenticated
 
+SESSION = "openvps.session"  # in an ASGI scope, where no client writes: the digest of the console's session
+
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is asking: a live token of a live account."""
+    """Who is asking: a live token of a live account, itself or by a session of the console."""
 
     account_id: int
     token_id: int
@@ -45,15 +47,28 @@ async def authenticate(request: Request, conn: Connection) -> Caller:
     A good token is let in however many bad ones came from its address: 190 random bits aren't guessed, and an
     office shouldn't be locked out by one bad script in it.
     """
+    if (session := request.scope.get(SESSION)) is not None:
+        found = await queries.live_session(conn, session, now())
+        if found is None:
+            raise Unauthenticated("You are signed out. Sign in again.")
+        return _caller(request, found)
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not text.strip():
         raise Unauthenticated("Send your API token in the header: Authorization: Bearer <token>.")
-    text = text.strip()
+    return await authenticate_by(request, conn, text.strip())
+
+
+async def authenticate_by(request: Request, conn: Connection, text: str) -> Caller:
+    """Return who a token's text belongs to. Raises Unauthenticated, TooMany."""
     if not tokens.well_formed(text):
         raise _wrong(request, "This is not a token of ours, or a character of it is missing or mistyped.")
     found = await queries.live_token(conn, tokens.digest(text), now())
     if found is None:
         raise _wrong(request, "This token is unknown, expired or revoked.")
+    return _caller(request, found)
+
+
+def _caller(request: Request, found: queries.LiveToken) -> Caller:
     return Caller(
         account_id=found.account_id,
         token_id=found.id,

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, insert, or_, select, text
 
 from openvps.core.db import Connection, Record
 from openvps.core.errors import Unauthenticated
-from openvps.schema import account, token
+from openvps.schema import account, session, token
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,30 @@ class LiveToken:
     is_operator: bool
 
 
-_LIVE_TOKEN = (  # made once: every request runs it
+_LIVE = (  # made once, as the two below: every request runs one of them
     select(token.c.id, token.c.account_id, token.c.name, token.c.permissions, account.c.is_operator)
     .join(account, account.c.id == token.c.account_id)
     .where(
-        token.c.digest == bindparam("digest"),
         token.c.revoked_at.is_(None),
         or_(token.c.expires_at.is_(None), token.c.expires_at > bindparam("at")),
         account.c.disabled_at.is_(None),
     )
+)
+_LIVE_TOKEN = _LIVE.where(token.c.digest == bindparam("digest"))
+_LIVE_SESSION = _LIVE.join(session, session.c.token_id == token.c.id).where(
+    session.c.digest == bindparam("digest"), session.c.expires_at > bindparam("at")
 )
 
 
 async def live_token(conn: Connection, digest: bytes, at: datetime) -> LiveToken | None:
     """Return the token with this digest if it may be used at `at`."""
     row = (await conn.execute(_LIVE_TOKEN, {"digest": digest, "at": at})).one_or_none()
+    return LiveToken(*row) if row else None
+
+
+async def live_session(conn: Connection, digest: bytes, at: datetime) -> LiveToken | None:
+    """Return the token that the session with this digest acts with, if both may be used at `at`."""
+    row = (await conn.execute(_LIVE_SESSION, {"digest": digest, "at": at})).one_or_none()
     return LiveToken(*row) if row else None
 
 

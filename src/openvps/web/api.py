@@ -3,11 +3,11 @@
 import re
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from openvps.core.errors import NotFound
 from openvps.web import languages
+from openvps.web.console import mount as console
 from openvps.web.site import Site
 
 POLICY = (
@@ -32,14 +32,9 @@ def mount(app: FastAPI, base_path: str) -> None:
     app.state.site = site
     app.openapi = lambda: site.document
     app.include_router(router, prefix=base_path)
-    app.add_api_route("/", home, include_in_schema=False)
+    console.mount(app)
     app.mount(f"{base_path}/docs/static", StaticFiles(packages=[("openvps.web", "static")]))
     app.mount(f"{base_path}/reference/static", StaticFiles(packages=[("fastapi_offline", "static")]))
-
-
-async def home(request: Request) -> RedirectResponse:
-    """Lead who types the bare address to the pages."""
-    return RedirectResponse(f"{request.app.state.site.base_path}/docs/")
 
 
 @router.get("/openapi.json")

@@ -32,7 +32,7 @@ msgstr ""
 def texts(sections: dict[str, Section]) -> dict[str, list[str]]:
     """Return every English text with the places where it stands, in reading order."""
     found: defaultdict[str, list[str]] = defaultdict(list)
-    for place, text in [*_of_templates(), *_of_sections(sections)]:
+    for place, text in [*_of_templates(), *_of_sections(sections), *_of_templates("console")]:
         if text and place not in found[text]:
             found[text].append(place)
     return dict(found)
@@ -74,8 +74,9 @@ def problems(code: str, sections: dict[str, Section]) -> list[str]:
     ]
 
 
-def _of_templates() -> Iterator[tuple[str, str]]:
-    for file in sorted((files("openvps.web") / "templates").iterdir(), key=lambda one: one.name):
+def _of_templates(folder: str = "") -> Iterator[tuple[str, str]]:
+    pages = [file for file in files("openvps.web").joinpath("templates", folder).iterdir() if file.is_file()]
+    for file in sorted(pages, key=lambda one: one.name):
         for _, _, text, _ in babel_extract(io.BytesIO(file.read_bytes()), ["_"], [], {"silent": "false"}):
             if isinstance(text, str):
                 yield file.name, text

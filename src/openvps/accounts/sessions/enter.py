@@ -1,0 +1,79 @@
+"""Signing in to the console and out of it; what is typed is checked by whom the API has check it."""
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from fastapi import Request
+
+from openvps.accounts import audit, auth
+from openvps.accounts import queries as accounts
+from openvps.accounts.sessions import queries
+from openvps.accounts.sign_in import enter as passwords
+from openvps.accounts.tokens import queries as token_rows
+from openvps.core.clock import now
+from openvps.core.db import Database
+from openvps.core.errors import Unauthenticated
+
+LIVES = timedelta(hours=12)
+RANDOM_BYTES = 32
+
+
+def digest(cookie: str) -> bytes:
+    """Return what is kept of a session's cookie."""
+    return hashlib.sha256(cookie.encode()).digest()
+
+
+async def with_password(request: Request, email: str, password: str) -> str:
+    """Check a password, as `POST /login/` does, and begin a session; returns its cookie.
+
+    Raises Unauthenticated, TooMany.
+    """
+    row, _ = await passwords.sign_in(request, email, password)
+    return await _begin(request, row.id, own_token=True)
+
+
+async def with_token(request: Request, text: str) -> str:
+    """Check a token, as every request of the API does, and begin a session; returns its cookie.
+
+    Raises Unauthenticated, TooMany.
+    """
+    database: Database = request.app.state.database
+    async with database.begin() as conn:
+        caller = await auth.authenticate_by(request, conn, text)
+        await audit.record(conn, caller, "sign_in", f"account {caller.account_id}")
+    return await _begin(request, caller.token_id, own_token=False)
+
+
+async def find(request: Request, cookie: str) -> accounts.LiveToken:
+    """Return the token that a session acts with. Raises Unauthenticated."""
+    database: Database = request.app.state.database
+    async with database.read() as conn:
+        found = await accounts.live_session(conn, digest(cookie), now())
+    if found is None:
+        raise Unauthenticated("You are signed out. Sign in again.")
+    return found
+
+
+async def leave(request: Request, cookie: str) -> None:
+    """End a session, and the token that was made for it."""
+    database: Database = request.app.state.database
+    async with database.begin() as conn:
+        found = await accounts.live_session(conn, digest(cookie), now())
+        ended = await queries.remove(conn, digest(cookie))
+        if found is None or ended is None:
+            return
+        if ended.own_token:
+            await token_rows.revoke(conn, found.account_id, found.id)
+        await audit.record_visit(conn, request, "sign_out", account_id=found.account_id)
+
+
+async def _begin(request: Request, token_id: int, *, own_token: bool) -> str:
+    database: Database = request.app.state.database
+    cookie = secrets.token_urlsafe(RANDOM_BYTES)
+    async with database.begin() as conn:
+        await queries.forget(conn, now())
+        await queries.add(
+            conn, token_id=token_id, digest=digest(cookie), own_token=own_token, expires_at=now() + LIVES
+        )
+    return cookie

@@ -1,0 +1,137 @@
+"""What an account has besides servers: keys, tokens, money, and the log of what was done."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter, Request, Response
+
+from openvps.accounts.permissions import known
+from openvps.core.clock import iso, now
+from openvps.core.errors import NotFound
+from openvps.web.console.page import Page, Visit, visit_of
+
+router = APIRouter(include_in_schema=False, route_class=Page)
+
+ENDS = {"30": timedelta(days=30), "90": timedelta(days=90), "365": timedelta(days=365), "": None}
+
+
+@router.get("/keys/")
+async def keys_page(request: Request) -> Response:
+    """The account's SSH keys."""
+    return await _keys(visit_of(request))
+
+
+@router.post("/keys/")
+async def change_keys(request: Request) -> Response:
+    """Add a key, or delete one."""
+    visit = visit_of(request)
+    form = visit.sent()
+    if form.text("verb") == "delete":
+        answer = await visit.api("DELETE", f"/ssh-keys/{form.number('id')}/")
+        return visit.to("/keys/", "key_deleted") if answer.good else visit.refused(answer)
+    body = {"name": form.text("name"), "public_key": form.text("public_key")}
+    answer = await visit.api.post("/ssh-keys/", body)
+    if answer.good:
+        return visit.to("/keys/", "key_added")
+    return await _keys(visit, answer.status, problems=answer.problems, body=body)
+
+
+async def _keys(
+    visit: Visit,
+    status: int = 200,
+    *,
+    problems: dict[str, list[str]] | None = None,
+    body: dict[str, str] | None = None,
+) -> Response:
+    answer = await visit.api.get("/ssh-keys/", page_size=100)
+    if not answer.good:
+        return visit.refused(answer)
+    shown = body or {"name": "", "public_key": ""}
+    return visit.page("keys.html", status, keys=answer.body["results"], problems=problems or {}, body=shown)
+
+
+@router.get("/tokens/")
+async def tokens_page(request: Request) -> Response:
+    """The account's API tokens."""
+    return await _tokens(visit_of(request))
+
+
+@router.post("/tokens/")
+async def change_tokens(request: Request) -> Response:
+    """Make a token and show it this once, or revoke one."""
+    visit = visit_of(request)
+    form = visit.sent()
+    if form.text("verb") == "revoke":
+        answer = await visit.api("DELETE", f"/tokens/{form.number('id')}/")
+        return visit.to("/tokens/", "token_revoked") if answer.good else visit.refused(answer)
+    lives = form.text("lives")
+    if lives not in ENDS:
+        raise NotFound
+    ends = ENDS[lives]
+    body = {
+        "name": form.text("name"),
+        "permissions": form.texts("permissions"),
+        "expires_at": iso(now() + ends) if ends else None,
+    }
+    answer = await visit.api.post("/tokens/", body)
+    if answer.good:
+        return await _tokens(visit, made=answer.body["token"])
+    return await _tokens(visit, answer.status, problems=answer.problems, name=form.text("name"))
+
+
+async def _tokens(
+    visit: Visit, status: int = 200, *, problems: dict[str, list[str]] | None = None, made: str = "", name: str = ""
+) -> Response:
+    answer = await visit.api.get("/tokens/", page_size=100)
+    if not answer.good:
+        return visit.refused(answer)
+    return visit.page(
+        "tokens.html",
+        status,
+        tokens=[one for one in answer.body["results"] if not one["revoked"]],
+        permissions=known(operator=bool(visit.who and visit.who.is_operator)),
+        problems=problems or {},
+        made=made,
+        name=name,
+    )
+
+
+@router.get("/billing/")
+async def billing(request: Request) -> Response:
+    """The balance, this month by server, invoices, the ledger, and what the account was told."""
+    visit = visit_of(request)
+    me, usage = await visit.api.get("/account/me/"), await visit.api.get("/account/usage/")
+    if not usage.good:
+        return visit.refused(usage)
+    return visit.page(
+        "billing.html",
+        account=me.body["account"],
+        usage=usage.body,
+        invoices=await visit.api.results("/account/invoices/"),
+        entries=await visit.api.results("/account/ledger/", page_size=50),
+        notices=await visit.api.results("/account/notices/", page_size=10),
+    )
+
+
+@router.get("/billing/{month}/")
+async def invoice(request: Request, month: str) -> Response:
+    """A month's invoice, as the API's page to print; or as its table."""
+    visit = visit_of(request)
+    wanted = "csv" if request.query_params.get("format") == "csv" else "html"
+    if not (month.isascii() and month.replace("-", "").isdecimal()):
+        raise NotFound
+    answer = await visit.api.get(f"/account/invoices/{month}/", format=wanted)
+    if not answer.good:
+        return visit.refused(answer)
+    kept = ("content-type", "content-disposition", "content-security-policy")
+    return Response(answer.raw, headers={name: answer.headers[name] for name in kept if name in answer.headers})
+
+
+@router.get("/activity/")
+async def activity(request: Request) -> Response:
+    """What was done with the account: every change and sign-in, by whom and from where."""
+    visit = visit_of(request)
+    number = request.query_params.get("page", "1")
+    answer = await visit.api.get("/account/audit/", page_size=50, page=number)
+    if not answer.good:
+        return visit.refused(answer)
+    return visit.page("activity.html", entries=answer.body["results"], log=answer.body, number=number, all=False)
