@@ -419,7 +419,9 @@ async def _look_once(context: Context, server: int, progress: int) -> tuple[floa
     steps = GOALS[goal(row.status, row.wanted)]
     try:
         async with context.gate(row.cell_id).place():
-            machine = await engine.look(machine_name(server))
+            # A create that nobody has begun has no machine to look for; if it had, the engine would say so.
+            fresh = any(one.kind == "server.create" and one.started_at is None for one in running)
+            machine = None if fresh else await engine.look(machine_name(server))
             sight = Sight(row, cell, own, running, machine, engine, context)
             for done, step in enumerate(steps):
                 progress = 100 * done // len(steps)
