@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import api
+import command_line
 import create
 import idle
 import lists
@@ -34,12 +35,14 @@ def main() -> int:
         signal.signal(one, signal.default_int_handler)  # so that what follows `finally` is done
     if asked.bench == "systemd":
         return _proof()
-    if asked.bench == "lists":
-        return 0 if lists.run(servers=asked.servers) else 1
-    if asked.bench == "metering":
-        return 0 if metering.run(servers=asked.servers) else 1
-    if asked.bench == "api" and asked.alone:
-        return 0 if api.run(None, quick=asked.quick) else 1
+    without_a_lab = {
+        "cli": lambda: command_line.run(rounds=asked.rounds),
+        "lists": lambda: lists.run(servers=asked.servers),
+        "metering": lambda: metering.run(servers=asked.servers),
+        "api": lambda: api.run(None, quick=asked.quick),
+    }
+    if asked.bench in without_a_lab and (asked.bench != "api" or asked.alone):
+        return 0 if without_a_lab[asked.bench]() else 1
     state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))
     try:
         say("starting an OpenVPS of our own; the image is built on the way")
@@ -84,6 +87,8 @@ def _arguments() -> argparse.Namespace:
     five = benches.add_parser("metering", help="the hourly charge of 100,000 servers")
     five.add_argument("--servers", type=int, default=100_000)
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
+    last = benches.add_parser("cli", help="how long a customer's command takes, beside an empty Python")
+    last.add_argument("--rounds", type=int, default=20)
     return parser.parse_args()
 
 

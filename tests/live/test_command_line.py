@@ -40,7 +40,7 @@ def test_the_session_of_the_page_runs_as_it_stands_there(lab: Lab, tmp_path: Pat
     assert [line for line in results if line in {"1", "2", "kept"}] == ["1", "2", "kept"]
     assert re.search(r"^web-1 +active +Standard VPS +\d+\.\d+\.\d+\.\d+$", done.stdout, re.MULTILINE), done.stdout
     assert re.search(r"^web-1: ready \(\d+\.\d s\)$", done.stderr, re.MULTILINE), done.stderr
-    assert {"web-1: building", "web-1: booting"} <= {line.partition(" (")[0] for line in done.stderr.splitlines()}
+    assert re.search(r"^web-1: building \(", done.stderr, re.MULTILINE), done.stderr
 
 
 def test_up_left_a_context_that_only_its_owner_can_read(lab: Lab) -> None:

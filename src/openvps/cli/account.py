@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from openvps.cli.arguments import Columns, Output
+from openvps.cli.exits import REFUSED, Stop
 from openvps.cli.output import Form, Table
 
 Month = Annotated[str | None, Parameter(help="only this month, like 2026-11")]
@@ -193,6 +194,8 @@ def create_token(name: str, permissions: tuple[str, ...], days: int | None, outp
     with calling() as client:
         wanted = list(permissions) or client.account.get().token.permissions
         made = client.tokens.create(name, wanted, expires_at=expires)
+    if made.token is None:  # a repetition: the first answer, which had it, was lost
+        raise Stop(f"token {made.id} is made, but its text was lost on the way: revoke it and make another", REFUSED)
     print(f"{made.token}\n" if output in {"table", "name"} else listed(TOKEN, [made], output), end="")
 
 

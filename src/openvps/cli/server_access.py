@@ -62,7 +62,10 @@ def reset_password(server: Server) -> None:
     from openvps.cli.calling import calling
 
     with calling() as client:
-        print(client.servers.reset_password(find.server(client, server).id).password)
+        made = client.servers.reset_password(find.server(client, server).id)
+    if made.password is None:  # a repetition: the first answer, which had it, was lost
+        raise Stop("the password is reset, but was lost on the way: reset it once more", 1)
+    print(made.password)
 
 
 def forget_host_key(server: "Found | ServerSummary") -> None:

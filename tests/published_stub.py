@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-PUBLISHED = Path(__file__).parents[1] / "live" / "published"
+PUBLISHED = Path(__file__).parent / "live" / "published"
 ROUTES = [
     ("GET", r"/servers/", 200, "list"),
     ("POST", r"/servers/", 201, "create"),
