@@ -29,6 +29,7 @@ from openvps.actions.events.feeds import Feeds
 from openvps.actions.waiting import Changes
 from openvps.billing import api as billing_api
 from openvps.compute.backups import api as backups_api
+from openvps.compute.consistency import api as consistency_api
 from openvps.compute.locations import api as locations_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
@@ -63,6 +64,7 @@ SLICES = (
     audit_api,
     sign_in_api,
     admin_api,
+    consistency_api,
 )
 
 logger = log.get(__name__)

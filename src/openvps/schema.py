@@ -638,3 +638,21 @@ turn = Table(  # whose turn a periodic watcher is: taken by one worker an interv
     Column("name", Text, primary_key=True),
     Column("taken_at", DateTime(timezone=True), nullable=False),
 )
+
+consistency_report = Table(  # a look at whether engine and database agree, and what it found
+    "consistency_report",
+    metadata,
+    _id(),
+    _uuid(),
+    Column("asked_by", Text, nullable=False),  # night, or who wanted it
+    Column("repair", Boolean, nullable=False, server_default=text("false")),
+    Column("status", Text, nullable=False, server_default="queued"),
+    Column("found", Integer),  # what is left of it is `result`'s findings
+    Column("repaired", Integer),
+    Column("unseen", Integer),  # cells that couldn't be looked at
+    Column("result", JSONB(none_as_null=True)),
+    _moment("started_at"),
+    _moment("finished_at"),
+    _created_at(),
+    CheckConstraint("status IN ('queued', 'running', 'completed')", name="status"),
+)

@@ -22,6 +22,8 @@ from openvps.billing.standing import set_standing
 from openvps.cells import Cells
 from openvps.compute.backups import converge as backups
 from openvps.compute.backups import proof, schedule
+from openvps.compute.consistency import look, nights
+from openvps.compute.consistency import queries as consistency
 from openvps.compute.servers import watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.compute.servers.suspension import enforce
@@ -70,6 +72,10 @@ async def _run(config: settings.Settings) -> None:
     async def converge_backup(backup_id: int) -> None:
         await backups.converge(context, backup_id)
 
+    async def check_consistency(report_id: int) -> None:
+        await look.keep(context, report_id)
+
+    app.task(name=jobs.CHECK_CONSISTENCY)(check_consistency)
     app.task(name=jobs.CONVERGE_SNAPSHOT)(converge_snapshot)
     app.task(name=jobs.CONVERGE_BACKUP)(converge_backup)
     cells = Cells(context, engines, lambda name, interval_s: _take_turn(database, name, interval_s))
@@ -165,6 +171,7 @@ async def _forget(context: Context) -> None:
     """Remove what is kept for a time only."""
     async with context.database.begin() as conn:
         await idempotency.forget_old(conn)
+        await consistency.forget_reports(conn, now() - look.KEPT)
     await partitions.drop_old(context.database, now())
     forgotten = FORGOTTEN_AT_ONCE
     while forgotten == FORGOTTEN_AT_ONCE:
@@ -173,7 +180,8 @@ async def _forget(context: Context) -> None:
 
 
 async def _back_up(context: Context) -> None:
-    """Begin the daily backups that are due, and the proofs of older ones."""
+    """Begin the night's look at whether all agrees, the daily backups that are due, and the proofs of older ones."""
+    await nights.nightly(context.database, now())
     if begun := await schedule.nightly(context.database, days=context.settings.backup_days, at=now()):
         logger.info("backups_begun", servers=begun)
     if begun := await proof.schedule(context.database, days=context.settings.verify_days):

@@ -91,6 +91,10 @@ async def an_event(world: World, owner: Client) -> Any:
     return (await owner("GET", "/events/")).json()["results"][-1]["id"]
 
 
+async def a_report(_world: World, owner: Client) -> Any:
+    return (await owner("POST", "/admin/consistency-reports/")).json()["id"]
+
+
 async def a_plan(_world: World, owner: Client) -> Any:
     return (await owner("GET", "/plans/")).json()["results"][0]["id"]
 
@@ -160,6 +164,9 @@ CASES = {
     "list_notices": Case(a_notice),
     "list_audit_entries": Case(an_entry),
     "list_all_audit_entries": Case(an_entry),
+    "list_consistency_reports": Case(a_report),
+    "check_consistency": Case(body={"repair": True}),
+    "get_consistency_report": Case(a_report),
     "list_accounts": Case(an_account),
     "create_account": Case(body={"email": "ada@example.com"}),
     "show_account": Case(an_account),

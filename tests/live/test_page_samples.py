@@ -155,6 +155,9 @@ ACCOUNTS = (
     Step("enable_account", of="account"),
     Step("delete_account", of="account"),
     Step("list_all_audit_entries"),
+    Step("check_consistency", makes="report"),
+    Step("list_consistency_reports"),
+    Step("get_consistency_report", of="report"),
 )
 STEPS = A_SERVER + COPIES + AN_ACCOUNT + ACCOUNTS
 

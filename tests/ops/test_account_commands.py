@@ -108,7 +108,7 @@ def test_operators_rights_are_for_operators(run: Any) -> None:
     assert "Unknown: 'accounts:read'" in said
     run("account", "create", "root@example.com", "--operator")
     made = json.loads(run("token", "create", "root@example.com", "-o", "json")[1])
-    assert made["permissions"] == ["*:*", "accounts:*"]
+    assert made["permissions"] == ["*:*", "accounts:*", "operations:*"]
 
 
 def test_an_account_with_servers_is_not_deleted(run: Any, conn: psycopg.Connection[Any]) -> None:

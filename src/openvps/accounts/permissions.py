@@ -19,11 +19,14 @@ RESOURCES = {
     "events": "the stream of what happens",
     "dns": "DNS zones and records",
 }
-OPERATOR_RESOURCES = {"accounts": "everybody's accounts and audit log; operators only"}
+OPERATOR_RESOURCES = {
+    "accounts": "everybody's accounts and audit log; operators only",
+    "operations": "the installation itself: cells, everybody's actions, consistency; operators only",
+}
 ACTIONS = ("read", "write")
 
 EVERYTHING = ["*:*"]
-OPERATORS_EVERYTHING = ["*:*", "accounts:*"]
+OPERATORS_EVERYTHING = [*EVERYTHING, *(f"{one}:*" for one in OPERATOR_RESOURCES)]
 
 
 def known(*, operator: bool) -> list[str]:

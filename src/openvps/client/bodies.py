@@ -127,6 +127,13 @@ class NewKey(TypedDict):
     """The public key: one line, as in `~/.ssh/id_ed25519.pub`."""
 
 
+class NewReport(TypedDict):
+    """What `POST /admin/consistency-reports/` takes."""
+
+    repair: NotRequired[bool]
+    """Whether what can be mended without a person is mended."""
+
+
 class NewServer(TypedDict):
     """What `POST /servers/` takes. Of each pair of names for one thing, either will do.
 

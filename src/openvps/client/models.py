@@ -267,6 +267,28 @@ class Event(Answer):
     """What it is about, as it was then: `server` and `previous_status`, `action`, `backup` or `notice`."""
 
 
+class Finding(Answer):
+    """One thing that engine and database, or two rows, don't agree on."""
+
+    kind: str
+    """What it is: machine, snapshot, volume, image, profile, server, backup, address, hold, meter, action, job or room."""
+
+    problem: str
+    """`orphan`: it is nobody's. `missing`: it should be there. `differs`: it should be otherwise. `stuck`: nobody sees to its end."""
+
+    subject: str
+    """Its name in the engine, its address, or its number."""
+
+    text: str
+    """The finding in words."""
+
+    repair: str | None
+    """What a repair does about it; null: a person must decide."""
+
+    cell: str | None
+    """The cell that it is in."""
+
+
 class InvitedAccount(Answer):
     """An account, and an invite where it needs one: shown in this answer only."""
 
@@ -715,6 +737,40 @@ class Refusal(Answer):
     """What is wrong, field by field; `detail` where it is no field's."""
 
 
+class Report(Answer):
+    """A look at whether engine and database agree."""
+
+    id: int
+    """The report's number; later ones are higher."""
+
+    uuid: str
+    """The report's UUID."""
+
+    status: str
+    """`queued`, `running` or `completed`."""
+
+    asked_by: str
+    """Who wanted it; `night`: nobody in particular."""
+
+    repair: bool
+    """Whether what could be mended was."""
+
+    found: int | None
+    """How many findings there are, after any repair; null before."""
+
+    repaired: int | None
+    """How many were mended; null before."""
+
+    unseen: int | None
+    """How many cells couldn't be looked at; null before."""
+
+    created_at: str
+    """When it was asked for, UTC."""
+
+    finished_at: str | None
+    """When it was done, UTC; null before."""
+
+
 class Resized(Answer):
     """What a resize answers at once; `restart` announces one."""
 
@@ -876,6 +932,16 @@ class Traffic(Answer):
 
     forecast: str
     """What they will have cost at the month's end, at its pace so far."""
+
+
+class Unseen(Answer):
+    """A cell that couldn't be looked at."""
+
+    cell: str
+    """The cell's name."""
+
+    reason: str
+    """Why it couldn't."""
 
 
 class MetricValue(Answer):
@@ -1281,6 +1347,22 @@ class PlanList(Answer):
     """What is on this page."""
 
 
+class ReportList(Answer):
+    """A page of a list."""
+
+    count: int
+    """How many there are in all."""
+
+    next: str | None
+    """Address of the next page, if there is one."""
+
+    previous: str | None
+    """Address of the page before, if there is one."""
+
+    results: list[Report]
+    """What is on this page."""
+
+
 class TokenList(Answer):
     """A page of a list."""
 
@@ -1380,6 +1462,49 @@ class Preview(Answer):
 
     refusals: list[Refusal]
     """Everything for which the create would be refused."""
+
+
+class ReportDetail(Answer):
+    """A look at whether engine and database agree, with what it found."""
+
+    id: int
+    """The report's number; later ones are higher."""
+
+    uuid: str
+    """The report's UUID."""
+
+    status: str
+    """`queued`, `running` or `completed`."""
+
+    asked_by: str
+    """Who wanted it; `night`: nobody in particular."""
+
+    repair: bool
+    """Whether what could be mended was."""
+
+    found: int | None
+    """How many findings there are, after any repair; null before."""
+
+    repaired: int | None
+    """How many were mended; null before."""
+
+    unseen: int | None
+    """How many cells couldn't be looked at; null before."""
+
+    created_at: str
+    """When it was asked for, UTC."""
+
+    finished_at: str | None
+    """When it was done, UTC; null before."""
+
+    findings: list[Finding]
+    """What is left; empty before it is done."""
+
+    mended: list[Finding]
+    """What was mended."""
+
+    cells_unseen: list[Unseen]
+    """Cells that couldn't be looked at."""
 
 
 class Restoring(Answer):

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 CONVERGE_SERVER = "converge_server"
 CONVERGE_SNAPSHOT = "converge_snapshot"
 CONVERGE_BACKUP = "converge_backup"
+CHECK_CONSISTENCY = "check_consistency"
 CUSTOMER, SWEEP = 10, 0  # priorities: who waits for it goes first
 
 

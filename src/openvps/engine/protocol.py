@@ -100,6 +100,25 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class StoredImage:
+    """An image of the cell; `of_snapshot` names the snapshot that it was made of, if it was."""
+
+    fingerprint: str
+    of_snapshot: str | None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Everything that a cell keeps in our project."""
+
+    addresses: Mapping[str, frozenset[str]]  # of each machine, by its name
+    snapshots: frozenset[tuple[str, str]]  # machine and snapshot
+    images: Sequence[StoredImage]
+    volumes: frozenset[tuple[str, str]]  # kind, in the engine's words, and name; those of a machine are named as it
+    profiles: frozenset[str]  # but the one that is always there
+
+
+@dataclass(frozen=True)
 class Capacity:
     """What a cell's hosts have in all; `largest_host_cpus` bounds a single server."""
 
@@ -227,6 +246,18 @@ class Cell(Protocol):
 
     async def usage(self) -> dict[str, Usage]:
         """Return every running machine's counters in one call, by name."""
+        ...
+
+    async def inventory(self) -> Inventory:
+        """Return all that is kept in the cell, one call for each kind of thing."""
+        ...
+
+    async def delete_volume(self, name: str) -> None:
+        """Remove a volume that is no machine's, with its snapshots; absent already is success."""
+        ...
+
+    async def delete_profile(self, name: str) -> None:
+        """Remove a profile; absent already is success."""
         ...
 
     async def images(self) -> list[str]:

@@ -37,6 +37,10 @@ TAGS = {
     "billing": ("Billing", "What was charged and paid, what this month costs, and invoices."),
     "tokens": ("Tokens", "Create, list and revoke the tokens that programs use in your name."),
     "admin": ("Administration", "What only the operator's account may do: accounts, their quotas and credit."),
+    "operations": (
+        "Operations",
+        "What only the operator's account may do with the installation: whether engine and database agree.",
+    ),
 }
 
 BEARER = {

@@ -7,6 +7,7 @@ from pathlib import Path
 from openvps.engine.incus.cell import IncusCell
 from openvps.engine.incus.client import Client
 from openvps.engine.incus.instances import IncusMachines
+from openvps.engine.incus.inventory import IncusInventory
 from openvps.engine.incus.snapshots import IncusSnapshots
 from openvps.engine.protocol import Engine, EngineError, Missing
 
@@ -20,12 +21,13 @@ PROJECT = {
 }
 
 
-class Incus(IncusMachines, IncusSnapshots, IncusCell):
+class Incus(IncusMachines, IncusSnapshots, IncusInventory, IncusCell):
     """Machines, snapshots and cell of one Incus project, over one pool of connections."""
 
     def __init__(self, client: Client, project: str, pool: str) -> None:
         IncusMachines.__init__(self, client, pool)
         IncusSnapshots.__init__(self, client, pool)
+        IncusInventory.__init__(self, client, pool)
         IncusCell.__init__(self, client, project, pool)
 
     async def close(self) -> None:

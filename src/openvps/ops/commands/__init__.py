@@ -39,6 +39,7 @@ OPERATORS: dict[str, tuple[str, str | None]] = {
     "image": ("ops.commands.image:app", "Build, list and retire the system images that new servers start from."),
     "cell": ("ops.commands.cell:app", "Add, list, change and remove cells on other machines."),
     "host": ("ops.commands.host:app", "Prepare a host of another cell, whose worker runs elsewhere."),
+    "audit": ("ops.commands.operating:audit", None),
     "database": ("ops.commands.database:app", "Put the database back to what it was before an upgrade."),
 }
 
