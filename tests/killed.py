@@ -33,7 +33,7 @@ def a_mortal_api(log: Path, port: int, kill: Kill, **environment: str) -> Runnin
     return Running(kill.words("api", 0), log, listening(port, environment)).start()
 
 
-async def on_its_way(customer: Client, goal: str, server: int) -> int:
+async def on_its_way(customer: Client, goal: str, server: int, **more: Any) -> int:
     """Ask for a goal and return the server, which is a new one for `create`."""
     asked: dict[str, tuple[str, str, Any]] = {
         "create": ("POST", "/servers/", {"name": "web-1", "plan_id": 3, "os_id": 3, "location": "us-west"}),
@@ -41,6 +41,6 @@ async def on_its_way(customer: Client, goal: str, server: int) -> int:
         "delete": ("DELETE", f"/servers/{server}/", None),
     }
     method, path, body = asked.get(goal, ("POST", f"/servers/{server}/{goal}/", None))
-    answer = await customer(method, path, body)
+    answer = await customer(method, path, body, **more)
     assert answer.is_success, answer.text
     return answer.json()["id"] if goal == "create" else server

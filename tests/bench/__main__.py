@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import api
@@ -19,9 +20,12 @@ import create
 import idle
 import lists
 import metering
+import soak
+import steps
 import systemd
 from tables import say
 
+import faults
 import lab as whole
 
 
@@ -33,16 +37,12 @@ def main() -> int:
     asked = _arguments()
     for one in (signal.SIGTERM, signal.SIGINT):  # also in the background, where a shell has the second ignored
         signal.signal(one, signal.default_int_handler)  # so that what follows `finally` is done
-    if asked.bench == "systemd":
-        return _proof()
-    without_a_lab = {
-        "cli": lambda: command_line.run(rounds=asked.rounds),
-        "lists": lambda: lists.run(servers=asked.servers),
-        "metering": lambda: metering.run(servers=asked.servers),
-        "api": lambda: api.run(None, quick=asked.quick),
-    }
-    if asked.bench in without_a_lab and (asked.bench != "api" or asked.alone):
-        return 0 if without_a_lab[asked.bench]() else 1
+    alone = _alone(asked)
+    if alone is not None:
+        try:
+            return 0 if alone() else 1
+        except KeyboardInterrupt:
+            return 130
     state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))
     try:
         say("starting an OpenVPS of our own; the image is built on the way")
@@ -62,11 +62,26 @@ def main() -> int:
     return 0 if met else 1
 
 
-def _proof() -> int:
-    try:
-        return 0 if systemd.prove() else 1
-    except KeyboardInterrupt:
-        return 130
+def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
+    """Return what needs no lab: it has processes, PostgreSQL and engine of its own."""
+    alone: dict[str, Callable[[], bool]] = {
+        "systemd": systemd.prove,
+        "cli": lambda: command_line.run(rounds=asked.rounds),
+        "lists": lambda: lists.run(servers=asked.servers),
+        "metering": lambda: metering.run(servers=asked.servers),
+        "faults": lambda: faults.run(quick=asked.quick),
+        "steps": lambda: steps.run(asked.steps),
+        "soak": lambda: _soak(asked),
+    }
+    if asked.bench == "api" and asked.alone:
+        return lambda: api.run(None, quick=asked.quick)
+    return alone.get(asked.bench)
+
+
+def _soak(asked: argparse.Namespace) -> bool:
+    runs = {"real": [False], "simulated": [True]}.get(asked.only, [False, True])
+    met = [soak.run(rate=asked.rate, seconds=asked.seconds, simulated=one) for one in runs]  # both in any case
+    return all(met)
 
 
 def _arguments() -> argparse.Namespace:
@@ -86,6 +101,14 @@ def _arguments() -> argparse.Namespace:
     four.add_argument("--servers", type=int, default=100_000)
     five = benches.add_parser("metering", help="the hourly charge of 100,000 servers")
     five.add_argument("--servers", type=int, default=100_000)
+    six = benches.add_parser("faults", help="workers and apis killed at every commit, a failing engine")
+    six.add_argument("--quick", action="store_true", help="the first two commits of each goal only")
+    seven = benches.add_parser("soak", help="two apis and two workers under load, one of each killed on the way")
+    seven.add_argument("--rate", type=float, default=200, help="requests a second (200)")
+    seven.add_argument("--seconds", type=float, default=60)
+    seven.add_argument("--only", choices=["real", "simulated"], help="one of the two runs")
+    eight = benches.add_parser("steps", help="random operations against a model, on a simulated engine that fails")
+    eight.add_argument("--steps", type=int, default=10_000)
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
     last = benches.add_parser("cli", help="how long a customer's command takes, beside an empty Python")
     last.add_argument("--rounds", type=int, default=20)

@@ -51,6 +51,10 @@ class Faulty(Complete):
             raise ValueError(f"no such verb: {verb}")
         self._faults.append(Fault(verb, before, error or Away(f"{verb} was told to fail"), times))
 
+    def heal(self) -> None:
+        """Fail no more."""
+        self._faults.clear()
+
     async def events(self) -> AsyncIterator[Event]:
         """Pass events on; a fault `after` breaks the stream behind its next event."""
         self.calls["events"] += 1

@@ -1,13 +1,15 @@
 """Whether a whole installation is sound: database and engine agree, nothing is held twice, for nobody, or in vain."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import text
 
 from openvps.compute.servers.converge import server_id
 from openvps.core.db import Database
 from openvps.engine.protocol import Engine
 
-QUESTIONS = {
-    # each finds what must not be
+# Each finds what must not be: at no time, and once nothing is under way.
+ALWAYS = {
     "servers without their two addresses": """
         SELECT server.id FROM server LEFT JOIN address ON address.server_id = server.id
         GROUP BY server.id HAVING count(address.ip) <> 2 OR count(DISTINCT address.family) <> 2""",
@@ -22,10 +24,6 @@ QUESTIONS = {
         SELECT ledger_total.account_id FROM ledger_total LEFT JOIN ledger_entry USING (account_id)
         GROUP BY ledger_total.account_id, ledger_total.amount_micro
         HAVING ledger_total.amount_micro <> coalesce(sum(ledger_entry.amount_micro), 0)""",
-    "cells whose room is not their servers'": """
-        SELECT cell.id FROM cell LEFT JOIN server ON server.cell_id = cell.id
-        GROUP BY cell.id HAVING (used_vcpus, used_memory_mib, used_storage_gb) IS DISTINCT FROM
-        (coalesce(sum(server.vcpus), 0), coalesce(sum(server.memory_mib), 0), coalesce(sum(server.storage_gb), 0))""",
     "unfinished actions that nobody works at": """
         SELECT action.id, action.kind FROM action WHERE finished_at IS NULL AND kind LIKE 'server.%'
         AND subject_id NOT IN (SELECT id FROM server WHERE look_at IS NOT NULL)""",
@@ -39,17 +37,29 @@ QUESTIONS = {
         SELECT subject_id FROM action WHERE kind = 'server.create' AND subject_id NOT IN (SELECT id FROM server)
         AND subject_id NOT IN (SELECT subject_id FROM action WHERE kind = 'server.delete')""",
 }
-
+AT_REST = {
+    "cells whose room is not their servers'": """
+        SELECT cell.id FROM cell LEFT JOIN server ON server.cell_id = cell.id
+        GROUP BY cell.id HAVING (used_vcpus, used_memory_mib, used_storage_gb) IS DISTINCT FROM
+        (coalesce(sum(server.vcpus), 0), coalesce(sum(server.memory_mib), 0), coalesce(sum(server.storage_gb), 0))""",
+}
 RUNS = {"active": "running", "stopped": "stopped", "suspended": "stopped", "error": "stopped"}
+
+
+async def broken(database: Database, questions: Mapping[str, str] = ALWAYS) -> list[str]:
+    """Return what the database has that must not be."""
+    found: list[str] = []
+    async with database.begin() as conn:
+        for what, question in questions.items():
+            if rows := list(await conn.execute(text(question))):
+                found.append(f"{what}: {rows}")
+    return found
 
 
 async def unsound(database: Database, engine: Engine, *, ours: range = range(1 << 62)) -> list[str]:
     """Return what is wrong once nothing is under way; of the engine's machines only those of servers in `ours`."""
-    found: list[str] = []
+    found = await broken(database, {**ALWAYS, **AT_REST})
     async with database.begin() as conn:
-        for what, question in QUESTIONS.items():
-            if rows := list(await conn.execute(text(question))):
-                found.append(f"{what}: {rows}")
         rows = await conn.execute(text("SELECT id, status, ready_at IS NULL AS never FROM server"))
         servers = {row.id: row for row in rows}
     machines = {server_id(one.name): one.status for one in await engine.machines()}
