@@ -34,6 +34,7 @@ class Incusd:
     folder: Path
     network: bool = False
     _holder: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _mounts: str = field(default="", repr=False)  # the mount namespace
     _daemon: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -52,9 +53,13 @@ class Incusd:
         unshare = ["unshare", "--mount", "--propagation=slave", *(["--net"] if self.network else [])]
         script = (OWN_SYS if self.network else "") + HOLD
         argv = ["setpriv", "--pdeathsig=KILL", *unshare, "sh", "-ec", script, "sh", str(self.folder)]
-        self._holder = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        # In a session of its own: a signal for us all isn't for it, which is needed to clear away.
+        self._holder = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+        )
         assert self._holder.stdout
         assert self._holder.stdout.readline() == b"held\n", "the namespaces couldn't be made"
+        self._mounts = _space(self.holder)
 
     def inside(self, *argv: str) -> list[str]:
         """Return the words that run a program in the namespaces."""
@@ -104,16 +109,15 @@ class Incusd:
 
     def end(self) -> None:
         """End everything that runs in the namespaces, servers too, and remove the folder."""
-        space = _space(self.holder)
         for _ in range(3):  # a monitor that sees its server end may start something yet
-            for pid in _processes(space):
+            for pid in _processes(self._mounts):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
         for process in (self._daemon, self._holder):
             if process is not None:
                 process.kill()
                 process.communicate()
-        until(lambda: not _processes(space))
+        until(lambda: not _processes(self._mounts))
         subprocess.run(["rm", "-rf", "--one-file-system", "--", str(self.folder)], check=True)
 
     def _environment(self) -> dict[str, str]:

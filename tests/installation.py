@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from tiny_image import build_tiny_image
 
 ROOM = Capacity(cpus=1 << 16, largest_host_cpus=64, memory_mib=1 << 28, disk_gb=1 << 24)
 DURABLE = "-c max_connections=200"  # else as it comes: a commit is durable
+QUOTAS = {"max_servers": 10**6, "max_vcpus": 10**7, "creates_an_hour": 10**6}
 SIMULATED = str(Path(__file__).with_name("simulated_process.py"))
 WORKER = (sys.executable, "-P", "-m", "openvps", "worker")
 
@@ -70,19 +71,18 @@ class Installation:
             if one.code is None:
                 one.kill()
 
-    def customer(self, **quotas: int) -> Client:
+    def customer(self) -> Client:
         """Return a new account with a key, whose quotas are in nobody's way."""
-        return asyncio.run(
-            self._customer({"max_servers": 10**6, "max_vcpus": 10**7, "creates_an_hour": 10**6} | quotas)
-        )
+        return asyncio.run(self.a_customer())
 
-    async def _customer(self, quotas: dict[str, int]) -> Client:
+    async def a_customer(self) -> Client:
+        """As `customer`, where a loop runs."""
         database = Database(self.database_url)
         base = f"http://127.0.0.1:{self.ports[0]}/api/v1"
         async with httpx2.AsyncClient(base_url=base, trust_env=False) as http:
             world = World(database, settings.load(), http, FastAPI())
             client = await world.a_client(credit=10**6)
-            for name, value in quotas.items():
+            for name, value in QUOTAS.items():
                 await world.sql(
                     f"UPDATE account SET {name} = :value WHERE id = :id", value=value, id=client.account_id
                 )
@@ -113,14 +113,27 @@ def an_installation(**changed: str) -> Generator[Installation]:
                 "LOG_LEVEL": "INFO",
                 **changed,
             }
-            os.environ.update({f"OPENVPS_{key}": value for key, value in ours.items()})
-            settings.load.cache_clear()
-            asyncio.run(_seed(url))
-            made = Installation(folder, url)
-            try:
-                yield made
-            finally:
-                made.kill()
+            with _environment({f"OPENVPS_{key}": value for key, value in ours.items()}):
+                asyncio.run(_seed(url))
+                made = Installation(folder, url)
+                try:
+                    yield made
+                finally:
+                    made.kill()
+
+
+@contextmanager
+def _environment(ours: Mapping[str, str]) -> Generator[None]:
+    """Have these settings until the end of the block, as the processes that are started in it."""
+    before = dict(os.environ)
+    os.environ.update(ours)
+    settings.load.cache_clear()
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        settings.load.cache_clear()
 
 
 async def _seed(url: str) -> None:

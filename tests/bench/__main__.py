@@ -15,8 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import api
+import clusters
 import command_line
 import create
+import fault_matrix
 import idle
 import lists
 import metering
@@ -25,9 +27,7 @@ import steps
 import systemd
 from tables import say
 
-import faults
 import lab as whole
-
 
 BILLING_S = "60"  # the product's own interval, as of samples, where the live tests have shorter ones
 
@@ -69,8 +69,9 @@ def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
         "cli": lambda: command_line.run(rounds=asked.rounds),
         "lists": lambda: lists.run(servers=asked.servers),
         "metering": lambda: metering.run(servers=asked.servers),
-        "faults": lambda: faults.run(quick=asked.quick),
+        "faults": lambda: fault_matrix.run(quick=asked.quick),
         "steps": lambda: steps.run(asked.steps),
+        "cluster": clusters.run,
         "soak": lambda: _soak(asked),
     }
     if asked.bench == "api" and asked.alone:
@@ -109,6 +110,7 @@ def _arguments() -> argparse.Namespace:
     seven.add_argument("--only", choices=["real", "simulated"], help="one of the two runs")
     eight = benches.add_parser("steps", help="random operations against a model, on a simulated engine that fails")
     eight.add_argument("--steps", type=int, default=10_000)
+    benches.add_parser("cluster", help="prove a cluster of three as a cell: members killed, quorum lost and back")
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
     last = benches.add_parser("cli", help="how long a customer's command takes, beside an empty Python")
     last.add_argument("--rounds", type=int, default=20)

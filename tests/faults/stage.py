@@ -4,8 +4,6 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from sound import unsound
-
 from factories import ED25519, Client, World
 from lab import Lab
 from openvps.compute.backups import converge as backups
@@ -14,6 +12,7 @@ from openvps.compute.snapshots import converge as snapshots
 from openvps.compute.systems import queries as systems
 from openvps.core.db import Database
 from openvps.engine.faulty import Faulty
+from sound import unsound
 
 PATIENCE_S = 60.0
 IDS = 10  # servers a stage may have

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from sound import unsound
 
 from factories import ED25519, Client, World
 from incusd import Incusd, an_incusd
@@ -19,6 +18,7 @@ from openvps.compute.systems import queries as systems
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import Engine
 from running import Running, a_worker, an_api, free_port, listens
+from sound import unsound
 from throwaway_postgres import folder_of, start_again, stop
 from tiny_image import build_tiny_image
 
