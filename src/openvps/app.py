@@ -27,6 +27,7 @@ from openvps.actions import api as actions_api
 from openvps.actions.events import api as events_api
 from openvps.actions.events.feeds import Feeds
 from openvps.actions.waiting import Changes
+from openvps.actions.webhooks import api as webhooks_api
 from openvps.billing import api as billing_api
 from openvps.compute.backups import api as backups_api
 from openvps.compute.consistency import api as consistency_api
@@ -53,6 +54,7 @@ SLICES = (
     backups_api,
     actions_api,
     events_api,
+    webhooks_api,
     plans_api,
     systems_api,
     locations_api,

@@ -603,6 +603,48 @@ event_head = Table(  # the number of an account's newest event: its row is locke
     Column("number", BigInteger, nullable=False),
 )
 
+webhook = Table(  # where an account wants its events sent
+    "webhook",
+    metadata,
+    _id(),
+    _uuid(),
+    _ref("account_id", "account.id", ondelete="CASCADE"),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("kinds", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # empty: all
+    Column("secret", LargeBinary, nullable=False),  # the key that signs: needed for each delivery, so kept as it is
+    _moment("failing_since"),  # of the first failure after the last success
+    _moment("disabled_at"),
+    Column("disabled_reason", Text, nullable=False, server_default=""),
+    _created_at(),
+    Index(None, "account_id", "id"),
+)
+
+webhook_delivery = Table(  # an event on its way to a webhook; added with the event, by its trigger
+    "webhook_delivery",
+    metadata,
+    _id(),
+    _uuid(),  # the message's id for its receiver, the same for every attempt
+    _ref("webhook_id", "webhook.id", ondelete="CASCADE"),
+    Column("lane", BigInteger, nullable=False),  # the server's id, or 0; one at a time of a lane, in the order of ids
+    Column("kind", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_at", DateTime(timezone=True), nullable=False, server_default=_NOW),  # not before
+    Column("give_up_at", DateTime(timezone=True), nullable=False),
+    Column("answer_status", SmallInteger),  # of the last attempt; null: there was no answer
+    Column("error", Text),
+    _moment("attempted_at"),
+    _moment("finished_at"),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=_NOW),
+    CheckConstraint("status IN ('pending', 'delivered', 'failed')", name="status"),
+    Index(None, "webhook_id", "id"),
+    Index(None, "created_at"),
+    Index("ix_webhook_delivery_lanes", "webhook_id", "lane", "id", postgresql_where=text("status = 'pending'")),
+    Index("ix_webhook_delivery_due", "next_at", postgresql_where=text("status = 'pending'")),
+)
+
 audit_entry = Table(  # who, from where, with which token, did what to what; a trigger refuses every change
     "audit_entry",
     metadata,

@@ -17,6 +17,9 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.accounts import idempotency
 from openvps.actions.events import queries as events
+from openvps.actions.waiting import Changes
+from openvps.actions.webhooks import deliver as webhooks
+from openvps.actions.webhooks import queries as deliveries
 from openvps.billing.charge import Terms, charge
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
@@ -40,7 +43,7 @@ logger = log.get(__name__)
 CONCURRENCY = 256  # coroutines that mostly wait; each cell's gate lets some through at once
 SWEEP_S = 5.0
 FORGET_S = 900.0
-FORGOTTEN_AT_ONCE = 5000  # events
+FORGOTTEN_AT_ONCE = 5000  # events, or deliveries
 NIGHTS_S = 60.0
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
 POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
@@ -78,16 +81,23 @@ async def _run(config: settings.Settings) -> None:
     app.task(name=jobs.CHECK_CONSISTENCY)(check_consistency)
     app.task(name=jobs.CONVERGE_SNAPSHOT)(converge_snapshot)
     app.task(name=jobs.CONVERGE_BACKUP)(converge_backup)
+    courier, changes = webhooks.Courier(database, config), Changes(conninfo)
+
+    async def deliver_webhook(webhook_id: int) -> None:
+        await courier.deliver(webhook_id)
+
+    app.task(name=jobs.DELIVER_WEBHOOK)(deliver_webhook)
     cells = Cells(context, engines, lambda name, interval_s: _take_turn(database, name, interval_s))
     try:
         async with app.open_async():
             await cells.reread()
-            await _work(app, context, cells)
+            await _work(app, context, cells, changes)
     finally:
+        await changes.close()
         await database.close()
 
 
-async def _work(app: App, context: Context, cells: Cells) -> None:
+async def _work(app: App, context: Context, cells: Cells, changes: Changes) -> None:
     """Take jobs and keep the watchers going until told to end; running jobs get 8 s, then are handed back."""
     in_hand = jobs.InHand()
     watchers = [
@@ -97,6 +107,7 @@ async def _work(app: App, context: Context, cells: Cells) -> None:
         asyncio.create_task(_every(context, "nights", NIGHTS_S, lambda: _back_up(context))),
         asyncio.create_task(cells.keep()),
         asyncio.create_task(_let_go(app, in_hand)),
+        asyncio.create_task(webhooks.follow(context.database, changes)),
     ]
     worker = asyncio.create_task(
         app.run_worker_async(
@@ -154,6 +165,7 @@ async def _sweep(app: App, context: Context) -> None:
     await watch.sweep(context)
     await snapshots.sweep(context)
     await backups.sweep(context)
+    await webhooks.sweep(context.database)
 
 
 async def _let_go(app: App, in_hand: jobs.InHand) -> None:
@@ -173,10 +185,11 @@ async def _forget(context: Context) -> None:
         await idempotency.forget_old(conn)
         await consistency.forget_reports(conn, now() - look.KEPT)
     await partitions.drop_old(context.database, now())
-    forgotten = FORGOTTEN_AT_ONCE
-    while forgotten == FORGOTTEN_AT_ONCE:
-        async with context.database.begin() as conn:
-            forgotten = await events.forget_old(conn, context.settings.event_days, limit=FORGOTTEN_AT_ONCE)
+    for forget_old in (events.forget_old, deliveries.forget_old):
+        forgotten = FORGOTTEN_AT_ONCE
+        while forgotten == FORGOTTEN_AT_ONCE:
+            async with context.database.begin() as conn:
+                forgotten = await forget_old(conn, context.settings.event_days, limit=FORGOTTEN_AT_ONCE)
 
 
 async def _back_up(context: Context) -> None:

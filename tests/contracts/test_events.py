@@ -78,6 +78,20 @@ async def test_backups_and_notices_are_told(world: World) -> None:
     assert seen <= set(KINDS)
 
 
+async def test_a_backups_proof_is_told(world: World) -> None:
+    client = await world.a_client()
+    backup = await world.a_backup(client, await world.a_server(client))
+    await world.sql("UPDATE backup SET verify_failed_at = now(), verify_error = 'It did not boot.'")
+    await world.sql("UPDATE backup SET verified_at = now(), verify_failed_at = NULL, verify_error = NULL")
+    await world.sql("UPDATE backup SET verified_at = NULL")
+    told = (await client("GET", "/events/?kind=backup.verified,backup.verify_failed")).json()["results"]
+    assert [(one["kind"], one["data"]["backup"]["error"]) for one in told] == [
+        ("backup.verify_failed", "It did not boot."),
+        ("backup.verified", None),
+    ]
+    assert {one["data"]["backup"]["id"] for one in told} == {backup}
+
+
 async def test_what_is_rolled_back_is_not_told_and_takes_no_number(world: World) -> None:
     client = await world.a_client()
     number = await world.a_server(client)

@@ -95,6 +95,14 @@ async def a_report(_world: World, owner: Client) -> Any:
     return (await owner("POST", "/admin/consistency-reports/")).json()["id"]
 
 
+async def a_webhook(_world: World, owner: Client) -> Any:
+    return (await owner("POST", "/webhooks/", {"url": "https://example.com/hook"})).json()["id"]
+
+
+async def a_delivery(world: World, owner: Client) -> Any:
+    return (await owner("POST", f"/webhooks/{await a_webhook(world, owner)}/probe/")).json()["id"]
+
+
 async def a_plan(_world: World, owner: Client) -> Any:
     return (await owner("GET", "/plans/")).json()["results"][0]["id"]
 
@@ -142,6 +150,14 @@ CASES = {
     "delete_backup": Case(a_backup),
     "restore_backup": Case(a_backup),
     "list_events": Case(an_event),
+    "list_webhooks": Case(a_webhook),
+    "create_webhook": Case(body={"url": "https://example.com/hook"}),
+    "get_webhook": Case(a_webhook),
+    "patch_webhook": Case(a_webhook, {"kinds": ["server.status"]}),
+    "delete_webhook": Case(a_webhook),
+    "probe_webhook": Case(a_webhook),
+    "list_webhook_deliveries": Case(a_webhook),
+    "resend_webhook_delivery": Case(a_delivery),
     "verify_backup": Case(a_backup),
     "list_plans": Case(shared=True),
     "get_plan": Case(a_plan, shared=True),

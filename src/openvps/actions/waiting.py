@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import TypeVar
 
 import psycopg
@@ -41,13 +41,13 @@ class Changes:
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._waiters: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._words: defaultdict[str, set[asyncio.Queue[int]]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def of(self, subject: str, event: asyncio.Event | None = None) -> AsyncGenerator[asyncio.Event]:
         """Lend an event (or use the given one) that is set when `subject` (`server:12`) changes, or may have."""
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._listen())
+        self._begin()
         event = event or asyncio.Event()
         self._waiters[subject].add(event)
         try:
@@ -56,6 +56,21 @@ class Changes:
             self._waiters[subject].discard(event)
             if not self._waiters[subject]:
                 del self._waiters[subject]
+
+    @contextlib.contextmanager
+    def words(self, table: str) -> Generator[asyncio.Queue[int]]:
+        """Lend a queue of the ids that are told of a table; what is told while nobody listens isn't in it."""
+        self._begin()
+        queue = asyncio.Queue[int]()
+        self._words[table].add(queue)
+        try:
+            yield queue
+        finally:
+            self._words[table].discard(queue)
+
+    def _begin(self) -> None:
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
         """Stop listening."""
@@ -74,6 +89,9 @@ class Changes:
                     async for word in conn.notifies():
                         for event in self._waiters.get(word.payload, ()):
                             event.set()
+                        table, _, number = word.payload.partition(":")
+                        for queue in self._words.get(table, ()):
+                            queue.put_nowait(int(number))
             except psycopg.Error as error:
                 logger.warning("listening_ended", error=str(error).partition("\n")[0])
             await asyncio.sleep(RECONNECT_S)

@@ -40,6 +40,22 @@ class AccountChange(TypedDict):
     """How many servers it may create in any 60 minutes; null: the installation's setting."""
 
 
+class ChangedWebhook(TypedDict):
+    """What `PATCH /webhooks/{id}/` takes; what isn't given stays."""
+
+    url: NotRequired[str]
+    """Where events are sent: https:// and a name that the internet knows."""
+
+    kinds: NotRequired[list[str]]
+    """Which kinds of events are sent; none named: all of them."""
+
+    description: NotRequired[str]
+    """What it is for."""
+
+    enabled: NotRequired[bool]
+    """Whether events are sent; what happens meanwhile never is."""
+
+
 class FullUpdate(TypedDict):
     """What `PUT` takes: all three."""
 
@@ -204,6 +220,19 @@ class NewToken(TypedDict):
 
     expires_at: NotRequired[str | None]
     """When it ends, ISO 8601 with a time zone; null or not given: never."""
+
+
+class NewWebhook(TypedDict):
+    """What `POST /webhooks/` takes."""
+
+    url: str
+    """Where events are sent: https:// and a name that the internet knows."""
+
+    kinds: NotRequired[list[str]]
+    """Which kinds of events are sent; none named: all of them."""
+
+    description: NotRequired[str]
+    """What it is for."""
 
 
 class PartialUpdate(TypedDict):

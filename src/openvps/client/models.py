@@ -220,6 +220,49 @@ class BackupPart(Answer):
     """When it was asked for, UTC."""
 
 
+class Delivery(Answer):
+    """An event on its way to a webhook, or how it ended."""
+
+    id: int
+    """The delivery's id."""
+
+    uuid: str
+    """Its UUID."""
+
+    webhook_id: int
+    """The webhook that it is for."""
+
+    message_id: str
+    """The header `webhook-id`, the same at every attempt."""
+
+    kind: str
+    """The event's kind."""
+
+    status: str
+    """`pending`, `delivered`, or `failed`: it was given up after a day."""
+
+    attempts: int
+    """How often it was sent."""
+
+    answer_status: int | None
+    """The status of the last answer; null: there was none."""
+
+    error: str | None
+    """What was wrong the last time; null: nothing."""
+
+    next_at: str | None
+    """When it is sent next, UTC, at the earliest; null: not again."""
+
+    attempted_at: str | None
+    """When it was sent last, UTC; null: not yet."""
+
+    created_at: str
+    """When the event was, UTC."""
+
+    body: dict[str, Any]
+    """What is sent: `type`, `timestamp`, the event's `id`, `server_id` and `data`."""
+
+
 class LedgerEntry(Answer):
     """An entry of the ledger; the balance is the sum of all."""
 
@@ -448,6 +491,22 @@ class AuditEntryList(Answer):
     """What is on this page."""
 
 
+class DeliveryList(Answer):
+    """A page of a list."""
+
+    count: int
+    """How many there are in all."""
+
+    next: str | None
+    """Address of the next page, if there is one."""
+
+    previous: str | None
+    """Address of the page before, if there is one."""
+
+    results: list[Delivery]
+    """What is on this page."""
+
+
 class LedgerEntryList(Answer):
     """A page of a list."""
 
@@ -566,6 +625,43 @@ class MadeToken(Answer):
 
     token: str | None
     """The token's text, for the header `Authorization: Bearer <token>`. Keep it now: it is not shown again."""
+
+    not_repeated: dict[str, str] | None = None
+    """Only in the answer to a repeated Idempotency-Key: what is null here, and why."""
+
+
+class MadeWebhook(Answer):
+    """A new webhook, with the secret that verifies its deliveries: shown in this answer only."""
+
+    id: int
+    """The webhook's id."""
+
+    uuid: str
+    """The webhook's UUID."""
+
+    url: str
+    """Where events are sent."""
+
+    kinds: list[str]
+    """Which kinds are sent; empty: all."""
+
+    description: str
+    """What it is for."""
+
+    enabled: bool
+    """Whether events are sent."""
+
+    disabled_reason: str | None
+    """Why it was disabled, where we did it; else null."""
+
+    failing_since: str | None
+    """Since when no delivery succeeded, UTC; null: the last did."""
+
+    created_at: str
+    """When it was made, UTC."""
+
+    secret: str | None
+    """What verifies the deliveries' signatures. Keep it now: it is not shown again."""
 
     not_repeated: dict[str, str] | None = None
     """Only in the answer to a repeated Idempotency-Key: what is null here, and why."""
@@ -973,6 +1069,37 @@ class SystemVersion(Answer):
     """Whether an image is there to make servers from."""
 
 
+class Webhook(Answer):
+    """An address that events are sent to."""
+
+    id: int
+    """The webhook's id."""
+
+    uuid: str
+    """The webhook's UUID."""
+
+    url: str
+    """Where events are sent."""
+
+    kinds: list[str]
+    """Which kinds are sent; empty: all."""
+
+    description: str
+    """What it is for."""
+
+    enabled: bool
+    """Whether events are sent."""
+
+    disabled_reason: str | None
+    """Why it was disabled, where we did it; else null."""
+
+    failing_since: str | None
+    """Since when no delivery succeeded, UTC; null: the last did."""
+
+    created_at: str
+    """When it was made, UTC."""
+
+
 class BackupServerPart(Answer):
     """The server that a backup is of, perhaps deleted since."""
 
@@ -1376,6 +1503,22 @@ class TokenList(Answer):
     """Address of the page before, if there is one."""
 
     results: list[Token]
+    """What is on this page."""
+
+
+class WebhookList(Answer):
+    """A page of a list."""
+
+    count: int
+    """How many there are in all."""
+
+    next: str | None
+    """Address of the next page, if there is one."""
+
+    previous: str | None
+    """Address of the page before, if there is one."""
+
+    results: list[Webhook]
     """What is on this page."""
 
 

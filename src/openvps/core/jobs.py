@@ -23,6 +23,7 @@ CONVERGE_SERVER = "converge_server"
 CONVERGE_SNAPSHOT = "converge_snapshot"
 CONVERGE_BACKUP = "converge_backup"
 CHECK_CONSISTENCY = "check_consistency"
+DELIVER_WEBHOOK = "deliver_webhook"
 CUSTOMER, SWEEP = 10, 0  # priorities: who waits for it goes first
 
 

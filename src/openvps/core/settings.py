@@ -171,6 +171,10 @@ class Settings(BaseSettings):
         default=20, ge=0, description="event streams a token may have open at once, in each api process"
     )
 
+    webhook_allowed: Texts = Field(
+        default=[], description="private ranges (CIDR) that webhooks may call; all others are refused"
+    )
+
     # backups
     backup_store: str | None = Field(
         default=None,
@@ -194,12 +198,14 @@ class Settings(BaseSettings):
     )
     sample_interval_s: int = Field(default=30, ge=5, description="seconds between looks at a cell: usage and drift")
 
-    @field_validator("trusted_proxies", "reserved_addresses", "nameservers", "allowed_private", mode="before")
+    @field_validator(
+        "trusted_proxies", "reserved_addresses", "nameservers", "allowed_private", "webhook_allowed", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("reserved_addresses", "allowed_private")
+    @field_validator("reserved_addresses", "allowed_private", "webhook_allowed")
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
         return [str(ip_network(part)) for part in value]
@@ -218,6 +224,11 @@ class Settings(BaseSettings):
                 "or the TLS proxy's address (OPENVPS_TRUSTED_PROXIES) is needed"
             )
         return self
+
+    @property
+    def webhook_networks(self) -> list[Network]:
+        """The private networks that webhooks may call."""
+        return [ip_network(one) for one in self.webhook_allowed]
 
     @property
     def host(self) -> str:

@@ -89,8 +89,12 @@ def _spoken(path: str) -> str:
     parts = path.split("/")
     for at, part in enumerate(parts):
         if part == f"{{{REFERENCE}}}":
-            parts[at] = f"{{{parts[at - 1].removesuffix('s').replace('-', '_')}_id}}"
+            parts[at] = f"{{{_one_of(parts[at - 1]).replace('-', '_')}_id}}"
     return "/".join(parts)
+
+
+def _one_of(things: str) -> str:
+    return f"{things.removesuffix('ies')}y" if things.endswith("ies") else things.removesuffix("s")
 
 
 def _complete(path: str, method: str, operation: Operation, guard: Guard | None, schemas: dict[str, Schema]) -> None:

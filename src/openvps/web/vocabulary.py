@@ -29,6 +29,7 @@ TAGS = {
     ),
     "actions": ("Actions", "Follow what was asked for until it is done, or see why it failed."),
     "events": ("Events", "What happens to your servers, to read and to follow as it happens."),
+    "webhooks": ("Webhooks", "Have what happens sent to an address of yours, signed."),
     "plans": ("Plans", "The sizes that a server can have, their prices, and where they can be had."),
     "operating-systems": ("Operating systems", "What can be installed on a server."),
     "locations": ("Locations", "The places where servers can be."),

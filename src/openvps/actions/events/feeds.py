@@ -178,14 +178,16 @@ class Feeds:
                 logger.exception("streams_not_checked")
 
     async def _check_once(self) -> None:
+        asked = list(self._by_token)  # others may come while we ask: they have just been looked at
         async with self._database.read() as conn:
-            live = await queries.live(conn, list(self._by_token), now())
+            live = await queries.live(conn, asked, now())
             heads = await queries.heads(conn, list(self._feeds))
+        over = {one for one in asked if not allows(live.get(one, ()), PERMISSION)}
         for feed in self._feeds.values():
             if heads.get(feed.account_id, 0) > feed.head:
                 feed.word.set()
             for reader in feed.readers:
-                if not allows(live.get(reader.caller.token_id, ()), PERMISSION):
+                if reader.caller.token_id in over:
                     reader.close()
 
 

@@ -19,6 +19,8 @@ KINDS = {  # every kind there is, and when it comes
     "action.cancelled": "something else was asked for meanwhile that made an end of it",
     "backup.completed": "a backup is stored",
     "backup.failed": "a backup could not be made; `error` says why",
+    "backup.verified": "a backup was restored in a machine of its own, and is good",
+    "backup.verify_failed": "it was tried, and isn't; `error` says why",
     "account.notice": "the account was told something about its credit",
 }
 MISSED = "missed"  # in the stream only: some events before the next one are no longer kept

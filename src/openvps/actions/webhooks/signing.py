@@ -1,0 +1,31 @@
+"""Signatures of the Standard Webhooks specification (1.0.0): HMAC-SHA256 over id, time and body."""
+
+import base64
+import hmac
+import secrets
+from datetime import datetime
+from hashlib import sha256
+
+PREFIX = "whsec_"
+KEY_BYTES = 32  # the specification: 24 to 64
+
+
+def new_key() -> bytes:
+    """Return a key that nobody can guess."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def written(key: bytes) -> str:
+    """Return a key as its receiver keeps it."""
+    return PREFIX + base64.b64encode(key).decode()
+
+
+def headers(key: bytes, message: str, at: datetime, body: bytes) -> list[tuple[str, str]]:
+    """Return the headers that a message is known by."""
+    moment = int(at.timestamp())
+    digest = hmac.digest(key, f"{message}.{moment}.".encode() + body, sha256)
+    return [
+        ("webhook-id", message),
+        ("webhook-timestamp", str(moment)),
+        ("webhook-signature", f"v1,{base64.b64encode(digest).decode()}"),
+    ]
