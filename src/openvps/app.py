@@ -32,6 +32,7 @@ from openvps.billing import api as billing_api
 from openvps.compute.backups import api as backups_api
 from openvps.compute.consistency import api as consistency_api
 from openvps.compute.locations import api as locations_api
+from openvps.compute.operations import api as operations_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
 from openvps.compute.servers import metrics as metrics_api
@@ -66,6 +67,7 @@ SLICES = (
     audit_api,
     sign_in_api,
     admin_api,
+    operations_api,
     consistency_api,
 )
 

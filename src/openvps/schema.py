@@ -287,6 +287,8 @@ location = Table(
     Column("country_name", Text, nullable=False),
     Column("country_code", Text, nullable=False),
     Column("is_active", Boolean, nullable=False, server_default=text("true")),
+    _moment("paused_at"),  # since when an operator has no new servers made there, and why
+    Column("paused_reason", Text, nullable=False, server_default=""),
 )
 
 cell = Table(  # one endpoint and project of the engine; the `used_` counters are moved with the servers' rows
@@ -314,8 +316,12 @@ cell = Table(  # one endpoint and project of the engine; the `used_` counters ar
     _moment("seen_at"),
     _moment("away_at"),  # since when it doesn't answer, and what it was asked last; null: it does
     Column("away_reason", Text),
+    _moment("paused_at"),  # as of a location
+    Column("paused_reason", Text, nullable=False, server_default=""),
+    Column("creates_at_once", Integer),  # null: the installation's setting
     CheckConstraint("socket IS NOT NULL OR (certificate IS NOT NULL AND members <> '{}')", name="reached"),
     CheckConstraint("used_vcpus >= 0 AND used_memory_mib >= 0 AND used_storage_gb >= 0", name="used"),
+    CheckConstraint("creates_at_once > 0", name="creates_at_once"),
     Index(None, "location_id"),
 )
 
@@ -363,6 +369,8 @@ server = Table(
     Column("restore_from", Text),  # until done or given up: a snapshot's or backup's name in the engine, or `image`
     Column("restore_begun", Boolean, nullable=False, server_default=text("false")),  # the engine was told to
     Column("restore_failure", Text),  # why it can't be done, for the customer
+    Column("attempts", Integer, nullable=False, server_default=text("0")),  # at being made; each makes it anew
+    _moment("admitted_at"),  # when its turn to be made came; null: it waits for it, see compute/servers/queue.py
     _moment("look_at"),  # when converge is due; null: nothing to do
     _moment("deadline_at"),  # when the transient status must have ended
     Column("error", Text),  # why the status is `error`, for the customer
@@ -405,6 +413,7 @@ server = Table(
     Index("ix_server_by_update", "account_id", "updated_at", "id", postgresql_where=_LISTED),
     Index("ix_server_due", "look_at", postgresql_where=text("look_at IS NOT NULL")),
     Index(None, "cell_id"),
+    Index("ix_server_being_made", "cell_id", "account_id", postgresql_where=text("status = 'provisioning'")),
     Index(None, "image_id"),
 )
 
@@ -565,6 +574,7 @@ action = Table(  # `subject_id` is no foreign key: an action outlives what it di
     Column("progress", SmallInteger, nullable=False, server_default=text("0")),  # percent of its steps
     Column("before", JSONB(none_as_null=True)),  # what is put back should it fail
     Column("error", Text),
+    Column("cancelled_for", Text),  # an operator wants it ended, for this reason
     _moment("started_at"),  # when a worker first looked
     _moment("finished_at"),
     _created_at(),

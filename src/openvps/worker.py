@@ -27,7 +27,7 @@ from openvps.compute.backups import converge as backups
 from openvps.compute.backups import proof, schedule
 from openvps.compute.consistency import look, nights
 from openvps.compute.consistency import queries as consistency
-from openvps.compute.servers import watch
+from openvps.compute.servers import queue, watch
 from openvps.compute.servers.converge import Context, converge
 from openvps.compute.servers.suspension import enforce
 from openvps.compute.snapshots import converge as snapshots
@@ -162,6 +162,7 @@ async def _sweep(app: App, context: Context) -> None:
     if stalled := await jobs.hand_back(app, silent_s=STALLED_S):
         logger.warning("jobs_handed_back", jobs=stalled)
     await enforce(context.database)
+    await queue.go_on(context.database, context.settings.creates_at_once)
     await watch.sweep(context)
     await snapshots.sweep(context)
     await backups.sweep(context)

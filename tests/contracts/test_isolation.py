@@ -91,6 +91,21 @@ async def an_event(world: World, owner: Client) -> Any:
     return (await owner("GET", "/events/")).json()["results"][-1]["id"]
 
 
+async def a_failed_create(world: World, owner: Client) -> Any:
+    number = await world.a_server(owner, status="error")
+    await world.sql("UPDATE server SET ready_at = NULL WHERE id = :id", id=number)
+    return number
+
+
+async def an_unfinished_action(world: World, _owner: Client) -> Any:
+    await world.a_server(await world.a_client(), status="provisioning")
+    return (await world.sql("SELECT max(id) FROM action"))[0][0]
+
+
+async def a_cell(_world: World, _owner: Client) -> Any:
+    return 1
+
+
 async def a_report(_world: World, owner: Client) -> Any:
     return (await owner("POST", "/admin/consistency-reports/")).json()["id"]
 
@@ -107,8 +122,8 @@ async def a_plan(_world: World, owner: Client) -> Any:
     return (await owner("GET", "/plans/")).json()["results"][0]["id"]
 
 
-async def a_location(_world: World, owner: Client) -> Any:
-    return (await owner("GET", "/locations/")).json()["results"][0]["id"]
+async def a_location(world: World, _owner: Client) -> Any:
+    return (await world.sql("SELECT min(id) FROM location"))[0][0]
 
 
 @dataclass(frozen=True)
@@ -180,6 +195,18 @@ CASES = {
     "list_notices": Case(a_notice),
     "list_audit_entries": Case(an_entry),
     "list_all_audit_entries": Case(an_entry),
+    "retry_server": Case(a_failed_create),
+    "list_cells": Case(a_cell),
+    "get_cell": Case(a_cell),
+    "change_cell": Case(a_cell, {"creates_at_once": 8}),
+    "pause_cell": Case(a_cell, {"reason": "new disks"}),
+    "resume_cell": Case(a_cell),
+    "list_location_pauses": Case(a_location),
+    "pause_location": Case(a_location, {"reason": "new disks"}),
+    "resume_location": Case(a_location),
+    "list_unfinished_actions": Case(an_unfinished_action),
+    "retry_action": Case(an_unfinished_action),
+    "cancel_action": Case(an_unfinished_action, {"reason": "its host has failed"}),
     "list_consistency_reports": Case(a_report),
     "check_consistency": Case(body={"repair": True}),
     "get_consistency_report": Case(a_report),

@@ -163,11 +163,25 @@ ACCOUNTS = (
     Step("enable_account", of="account"),
     Step("delete_account", of="account"),
     Step("list_all_audit_entries"),
+)
+OPERATIONS = (
+    Step("list_cells"),
+    Step("get_cell", of="cell"),
+    Step("change_cell", of="cell"),
+    Step("pause_cell", of="cell"),
+    Step("resume_cell", of="cell"),
+    Step("list_location_pauses"),
+    Step("pause_location", of="location"),
+    Step("resume_location", of="location"),
+    Step("list_unfinished_actions"),
+    Step("retry_action", of="unfinished action"),
+    Step("cancel_action", of="unfinished action"),
+    Step("retry_server", of="failed server", then=settled),
     Step("check_consistency", makes="report"),
     Step("list_consistency_reports"),
     Step("get_consistency_report", of="report"),
 )
-STEPS = A_SERVER + COPIES + AN_ACCOUNT + ACCOUNTS
+STEPS = A_SERVER + COPIES + AN_ACCOUNT + ACCOUNTS + OPERATIONS
 
 
 @pytest.fixture
@@ -249,3 +263,43 @@ def test_what_an_operator_does_with_accounts(visitor: Visitor) -> None:
     finally:
         for (left,) in visitor.customer.rows("SELECT id FROM account WHERE email = %s", ADA):
             visitor.customer.http("DELETE", f"/admin/accounts/{left}/")
+
+
+def test_what_an_operator_does_with_the_installation(visitor: Visitor) -> None:
+    """The cell and the location are nobody's, so that no other test finds them paused."""
+    customer, code = visitor.customer, f"nowhere-{visitor.has['me']}"
+    made = customer.create()
+    customer.until(made["id"], "active", timeout_s=90)
+    with psycopg.connect(customer.lab.database_url) as conn:
+
+        def number(statement: str, *values: Any) -> int:
+            row = conn.execute(statement.encode(), values).fetchone()
+            assert row is not None
+            return row[0]
+
+        location = number(
+            "INSERT INTO location (code, name, country_name, country_code) VALUES (%s, 'a', 'a', 'AA') RETURNING id",
+            code,
+        )
+        cell = number(
+            "INSERT INTO cell (location_id, name, socket, project, pool, nic_prefix, nameservers, room_vcpus,"
+            " room_memory_mib, room_storage_gb, largest_vcpus) VALUES (%s, %s, '/nonexistent', 'a', 'a', 'no', '{}',"
+            " 1, 1, 1, 1) RETURNING id",
+            *(location, code),
+        )
+        action = number(
+            "INSERT INTO action (account_id, kind, subject_id, exclusive) VALUES (%s, 'server.start', 0, false)"
+            " RETURNING id",
+            visitor.has["me"],
+        )
+        conn.execute(
+            "UPDATE server SET status = 'error', wanted = 'stopped', ready_at = NULL WHERE id = %s", (made["id"],)
+        )
+    visitor.has |= {"cell": cell, "location": location, "unfinished action": action, "failed server": made["id"]}
+    try:
+        walk(visitor, OPERATIONS, 0)
+    finally:
+        with psycopg.connect(customer.lab.database_url) as conn:
+            conn.execute("UPDATE action SET status = 'cancelled', finished_at = now() WHERE id = %s", (action,))
+            conn.execute("DELETE FROM cell WHERE id = %s", (cell,))
+            conn.execute("DELETE FROM location WHERE id = %s", (location,))

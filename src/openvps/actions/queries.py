@@ -7,7 +7,7 @@ One unfinished exclusive action a subject is an index, not a check: beginning a 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Integer, func, insert, literal_column, select, text, update
 
 from openvps.core.db import Connection, Record
 from openvps.schema import action
@@ -23,6 +23,11 @@ _SHOWN = (
     action.c.created_at,
     action.c.started_at,
     action.c.finished_at,
+    literal_column(  # of a create that waits for its turn
+        "CASE WHEN action.finished_at IS NULL AND action.kind IN ('server.create', 'server.retry')"
+        " THEN (SELECT position FROM server_queue WHERE server_queue.id = action.subject_id) END",
+        Integer,
+    ).label("queue_position"),
 )
 
 
@@ -79,6 +84,7 @@ async def unfinished(conn: Connection, subject_id: int, subject: str = "server")
                 action.c.before,
                 action.c.created_at,
                 action.c.started_at,
+                action.c.cancelled_for,
             )
             .where(*_about(subject_id, subject), action.c.finished_at.is_(None))
             .order_by(action.c.id)

@@ -32,6 +32,14 @@ class Action(TypedDict):
         str, Field(description="`queued`, `running`, `completed`, `failed` or `cancelled`.", examples=["completed"])
     ]
     progress: Annotated[int, Field(description="How far it is, in percent of its steps.", examples=[100])]
+    queue_position: Annotated[
+        int | None,
+        Field(
+            description="Of a server that is to be made: how many turns are left until its own, 1 is the next. "
+            "Null: it waits for none.",
+            examples=[None],
+        ),
+    ]
     error: Annotated[
         str | None, Field(description="Why it failed or was cancelled; null where it wasn't.", examples=[None])
     ]
@@ -53,6 +61,7 @@ def shown(row: Record) -> Action:
         "subject": {"type": row.kind.partition(".")[0], "id": row.subject_id},
         "status": "queued" if row.status == "running" and row.started_at is None else row.status,
         "progress": row.progress,
+        "queue_position": row.queue_position,
         "error": row.error,
         "created_at": iso(row.created_at),
         "started_at": iso(row.started_at) if row.started_at else None,

@@ -40,6 +40,13 @@ class AccountChange(TypedDict):
     """How many servers it may create in any 60 minutes; null: the installation's setting."""
 
 
+class CellChange(TypedDict):
+    """What `PATCH /admin/cells/{id}/` takes."""
+
+    creates_at_once: int | None
+    """How many servers are made in it at once; null: the installation's setting."""
+
+
 class ChangedWebhook(TypedDict):
     """What `PATCH /webhooks/{id}/` takes; what isn't given stays."""
 
@@ -54,6 +61,13 @@ class ChangedWebhook(TypedDict):
 
     enabled: NotRequired[bool]
     """Whether events are sent; what happens meanwhile never is."""
+
+
+class Ending(TypedDict):
+    """What cancelling an action takes."""
+
+    reason: NotRequired[str]
+    """Why; its customer reads it on the action."""
 
 
 class FullUpdate(TypedDict):
@@ -249,6 +263,13 @@ class PartialUpdate(TypedDict):
 
     tags: NotRequired[list[str] | None]
     """Labels of your own; they replace those that were there."""
+
+
+class Pause(TypedDict):
+    """What pausing takes."""
+
+    reason: NotRequired[str]
+    """Why; operators see it."""
 
 
 class PowerAction(TypedDict):

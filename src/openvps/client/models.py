@@ -176,6 +176,126 @@ class AccountInUse(Answer):
     """What of it is held for servers."""
 
 
+class AdminAction(Answer):
+    """An unfinished action of anybody's."""
+
+    id: int
+    """The action's id."""
+
+    uuid: str
+    """The action's UUID."""
+
+    kind: str
+    """What is done: the thing's kind, and the verb."""
+
+    subject_id: int
+    """The id of what it is done to."""
+
+    subject_status: str | None
+    """The status of that; null: there is no such thing."""
+
+    account_id: int
+    """Whose it is."""
+
+    cell: str | None
+    """The cell that it is in."""
+
+    progress: int
+    """How far it is, in percent of its steps."""
+
+    stuck: bool
+    """Whether its cell is away, nobody is to look, or it has gone on for ten minutes."""
+
+    cancelled_for: str | None
+    """Why an operator wants it ended; null: none does."""
+
+    created_at: str
+    """When it was asked for, UTC."""
+
+    deadline_at: str | None
+    """When it is given up, UTC; null: never."""
+
+    look_at: str | None
+    """When a worker looks next, UTC; null: none will."""
+
+
+class AdminCell(Answer):
+    """A cell: an endpoint of the engine, with its room."""
+
+    id: int
+    """The cell's id."""
+
+    name: str
+    """The cell's name."""
+
+    location: str
+    """Code of the location that it is in."""
+
+    servers: int
+    """How many servers it has."""
+
+    being_made: int
+    """How many servers are being made in it."""
+
+    waiting: int
+    """How many servers wait for their turn to be made."""
+
+    creates_at_once: int
+    """How many servers are made in it at once."""
+
+    used_vcpus: int
+    """vCPUs that its servers take."""
+
+    room_vcpus: int
+    """vCPUs that it has for servers."""
+
+    used_memory_mib: int
+    """Memory that its servers take, in MiB."""
+
+    room_memory_mib: int
+    """Memory that it has for servers, in MiB."""
+
+    used_storage_gb: int
+    """Disk that its servers take, in GB."""
+
+    room_storage_gb: int
+    """Disk that it has for servers, in GB."""
+
+    seen_at: str | None
+    """When it answered last, UTC."""
+
+    away_at: str | None
+    """Since when it doesn't answer, UTC."""
+
+    away_reason: str | None
+    """What came of asking it."""
+
+    paused_at: str | None
+    """Since when it takes no new servers, UTC; null: it does."""
+
+    paused_reason: str
+    """Why it takes none."""
+
+
+class AdminLocation(Answer):
+    """A location, and whether new servers are made there."""
+
+    id: int
+    """The location's id."""
+
+    code: str
+    """Its code: what `location` names."""
+
+    name: str
+    """Its name."""
+
+    paused_at: str | None
+    """Since when it takes no new servers, UTC; null: it does."""
+
+    paused_reason: str
+    """Why it takes none."""
+
+
 class AuditEntry(Answer):
     """Who, from where, with which token, did what to what."""
 
@@ -472,6 +592,54 @@ class AccountList(Answer):
     """Address of the page before, if there is one."""
 
     results: list[Account]
+    """What is on this page."""
+
+
+class AdminActionList(Answer):
+    """A page of a list."""
+
+    count: int
+    """How many there are in all."""
+
+    next: str | None
+    """Address of the next page, if there is one."""
+
+    previous: str | None
+    """Address of the page before, if there is one."""
+
+    results: list[AdminAction]
+    """What is on this page."""
+
+
+class AdminCellList(Answer):
+    """A page of a list."""
+
+    count: int
+    """How many there are in all."""
+
+    next: str | None
+    """Address of the next page, if there is one."""
+
+    previous: str | None
+    """Address of the page before, if there is one."""
+
+    results: list[AdminCell]
+    """What is on this page."""
+
+
+class AdminLocationList(Answer):
+    """A page of a list."""
+
+    count: int
+    """How many there are in all."""
+
+    next: str | None
+    """Address of the next page, if there is one."""
+
+    previous: str | None
+    """Address of the page before, if there is one."""
+
+    results: list[AdminLocation]
     """What is on this page."""
 
 
@@ -1213,6 +1381,9 @@ class Action(Answer):
 
     progress: int
     """How far it is, in percent of its steps."""
+
+    queue_position: int | None
+    """Of a server that is to be made: how many turns are left until its own, 1 is the next. Null: it waits for none."""
 
     error: str | None
     """Why it failed or was cancelled; null where it wasn't."""

@@ -153,6 +153,9 @@ class Settings(BaseSettings):
     creates_an_hour: int = Field(
         default=600, ge=0, description="servers an account may create in 60 minutes, unless its own quota says"
     )
+    creates_at_once: int = Field(
+        default=32, ge=1, description="servers made at once in a cell; further ones wait, accounts in turn"
+    )
     failures_allowed: int = Field(
         default=100,
         ge=1,

@@ -94,3 +94,34 @@ async def end(conn: Connection, server_id: int, at: datetime) -> None:
         )
         .values(ends_at=ended)
     )
+
+
+async def resume(conn: Connection, server_id: int, rate: Rate, at: datetime) -> None:
+    """Have a server whose charges ended be charged again, from the hour of its own on in which `at` is.
+
+    The hours between cost nothing. An hour that was charged isn't charged twice.
+    """
+    known = await conn.execute(
+        select(meter.c.started_at, meter.c.ended_at)
+        .where(meter.c.server_id == server_id, meter.c.ended_at.is_not(None))
+        .with_for_update()
+    )
+    row = known.one_or_none()
+    if row is None:
+        return
+    charged_until = next_hour(row.started_at, row.ended_at - LEAST)
+    begins_at = max(charged_until, next_hour(row.started_at, at) - HOUR)
+    await conn.execute(
+        update(rate_period)
+        .where(rate_period.c.server_id == server_id, rate_period.c.ends_at == row.ended_at)
+        .values(ends_at=charged_until)
+    )
+    free = asdict(Rate(0, rate.bandwidth_gb))
+    periods = [(charged_until, begins_at, free)] if begins_at > charged_until else []
+    for begin, end_at, its in [*periods, (begins_at, None, asdict(rate))]:
+        await conn.execute(insert(rate_period).values(server_id=server_id, begins_at=begin, ends_at=end_at, **its))
+    await conn.execute(
+        update(meter)
+        .where(meter.c.server_id == server_id)
+        .values(ended_at=None, due_at=func.coalesce(meter.c.due_at, begins_at))
+    )

@@ -84,6 +84,7 @@ def list_(output: Output) -> int:
         for row in rows:
             used = f"{row['used_memory_mib']} of {row['room_memory_mib']} MiB"
             state = f"away since {row['away_at']}" if row["away_at"] else "answers"
+            state += ", takes no new servers" if row["paused_at"] else ""
             table.add_row(row["name"], row["location"], row["reached_by"][0], str(row["servers"]), used, state)
         Console(highlight=False, markup=False).print(table)
         return 0
@@ -122,7 +123,7 @@ def remove(name: str) -> int:
 
 def shown(row: Record) -> dict[str, Any]:
     """Return a cell as its operator sees it."""
-    moments = {key: iso(at) if (at := getattr(row, key)) else None for key in ("seen_at", "away_at")}
+    moments = {key: iso(at) if (at := getattr(row, key)) else None for key in ("seen_at", "away_at", "paused_at")}
     sizes = ("vcpus", "memory_mib", "storage_gb")
     return {
         "id": row.id,
@@ -138,6 +139,7 @@ def shown(row: Record) -> dict[str, Any]:
         **{f"room_{size}": getattr(row, f"room_{size}") for size in sizes},
         **moments,
         "away_reason": row.away_reason,
+        "paused_reason": row.paused_reason,
     }
 
 

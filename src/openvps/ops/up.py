@@ -35,6 +35,7 @@ from openvps.ops import (
 )
 from openvps.ops.image.build import CannotBuild
 from openvps.ops.image.sources import NoSource
+from openvps.ops.incus_daemon import Daemon
 from openvps.ops.incus_rest import IncusFailed
 from openvps.ops.machine import NotReady
 from openvps.ops.processes import Child, Program
@@ -84,6 +85,16 @@ def environment(config: Settings, **changed: str) -> dict[str, str]:
 
 def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
     """Do every step; returns what to tell the operator."""
+    seeded, daemon = prepared(config, steps, supervisor)
+    with steps.step("api and worker"):
+        for program in (_worker(config, daemon.socket), _api(config)):
+            supervisor.add(Child(program, config.data_dir / "log"))
+        _wait_for_api(config, supervisor.children[-1])
+    return seeded
+
+
+def prepared(config: Settings, steps: Steps, supervisor: Supervisor) -> tuple[Seeded, Daemon]:
+    """Do every step before api and worker; returns what to tell the operator, and the engine's daemon."""
     prepare.kernel(config, steps)
     with steps.step("database") as notes:
         if config.database_url is None:
@@ -110,11 +121,10 @@ def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
             notes.append(
                 f"new key in {store.folder(config) / 'key'}: keep a copy elsewhere, no backup opens without it"
             )
-    with steps.step("api and worker"):
-        for program in (_worker(config, daemon.socket), _api(config)):
-            supervisor.add(Child(program, config.data_dir / "log"))
-        _wait_for_api(config, supervisor.children[-1])
-    return seeded
+    for name in ("tls_certificate", "tls_key"):
+        if file := getattr(config, name):
+            _for_api(file, copy_of(config, name))
+    return seeded, daemon
 
 
 async def _seed(config: Settings, engine_socket: Path, pool: str) -> Seeded:
@@ -154,10 +164,8 @@ def remembered(config: Settings, seeded: Seeded) -> Seeded:
 
 def _api(config: Settings) -> Program:
     """Return the API: no engine, no capability but that for a low port."""
-    changed: dict[str, str] = {}
-    for name, file in (("tls_certificate", config.tls_certificate), ("tls_key", config.tls_key)):
-        if file:
-            changed[f"OPENVPS_{name.upper()}"] = str(_for_api(file, config.data_dir / "tls" / f"{name}.pem"))
+    named = [name for name in ("tls_certificate", "tls_key") if getattr(config, name)]
+    changed = {f"OPENVPS_{name.upper()}": str(copy_of(config, name)) for name in named}
     return Program(
         name="api",
         argv=[sys.executable, "-P", "-m", "openvps", "api"],
@@ -181,13 +189,17 @@ def _worker(config: Settings, engine_socket: Path) -> Program:
     )
 
 
-def _for_api(file: Path, copy: Path) -> Path:
+def copy_of(config: Settings, name: str) -> Path:
+    """Return where the API finds its certificate (`tls_certificate`) or key (`tls_key`)."""
+    return config.data_dir.resolve() / "tls" / f"{name}.pem"
+
+
+def _for_api(file: Path, copy: Path) -> None:
     """Copy a key or certificate to where the API may read it, and nobody else."""
     copy.unlink(missing_ok=True)
     copy.touch(mode=0o400)
     shutil.copyfile(file, copy)
     shutil.chown(copy, machine.API_USER)
-    return copy
 
 
 def _require_port(config: Settings) -> None:

@@ -40,7 +40,7 @@ TAGS = {
     "admin": ("Administration", "What only the operator's account may do: accounts, their quotas and credit."),
     "operations": (
         "Operations",
-        "What only the operator's account may do with the installation: whether engine and database agree.",
+        "What only the operator's account may do with the installation: cells, everybody's actions, consistency.",
     ),
 }
 
@@ -166,6 +166,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "ipv6_addresses": [],
         "deployed": False,
     },
+    "retry_server": {"message": "Server is being provisioned", "server": {"status": "provisioning"}},
     "stop_server": {"message": "Server is stopping", "server": {"status": "stopping"}},
     "reboot_server": {"message": "Server is rebooting", "server": {"status": "rebooting"}},
     "power_server": {"message": "Server is rebooting", "server": {"status": "rebooting"}},

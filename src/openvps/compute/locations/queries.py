@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection, Record
@@ -26,7 +26,7 @@ _SHOWN = (
     location.c.name,
     location.c.country_name,
     location.c.country_code,
-    location.c.is_active,
+    and_(location.c.is_active, location.c.paused_at.is_(None)).label("is_active"),
 )
 
 
@@ -124,7 +124,12 @@ async def candidates(conn: Connection, location_id: int, plan: Record) -> list[R
     """Return the location's cells that offer the plan's kind and CPUs: those that answer first, then the roomiest."""
     return list(
         await conn.execute(
-            select(cell.c.id, cell.c.seen_at)
+            select(
+                cell.c.id,
+                cell.c.seen_at,
+                or_(cell.c.paused_at.is_not(None), location.c.paused_at.is_not(None)).label("paused"),
+            )
+            .join(location, location.c.id == cell.c.location_id)
             .where(
                 cell.c.location_id == location_id,
                 plan.vcpus <= cell.c.largest_vcpus,
@@ -189,3 +194,37 @@ async def give_back(conn: Connection, cell_id: int, size: Size) -> None:
             used_storage_gb=cell.c.used_storage_gb - size.storage_gb,
         )
     )
+
+
+# the operator's side
+
+
+async def pause(conn: Connection, place: str, number: int, reason: str) -> bool:
+    """Have no new servers made in a `cell` or `location`; paused already keeps its time. False: there is none."""
+    table = {"cell": cell, "location": location}[place]
+    since = func.coalesce(table.c.paused_at, func.now())
+    done = await conn.execute(update(table).where(table.c.id == number).values(paused_at=since, paused_reason=reason))
+    return done.rowcount == 1
+
+
+async def resume(conn: Connection, place: str, number: int) -> bool:
+    """Have new servers made again in a `cell` or `location`; False: there is none."""
+    table = {"cell": cell, "location": location}[place]
+    done = await conn.execute(update(table).where(table.c.id == number).values(paused_at=None, paused_reason=""))
+    return done.rowcount == 1
+
+
+async def limit_creates(conn: Connection, cell_id: int, creates_at_once: int | None) -> None:
+    """Have at most so many servers made in a cell at once; None: as many as the setting says."""
+    await conn.execute(update(cell).where(cell.c.id == cell_id).values(creates_at_once=creates_at_once))
+
+
+async def pauses(conn: Connection) -> list[Record]:
+    """Return every location with its pause."""
+    columns = (location.c.id, location.c.code, location.c.name, location.c.paused_at, location.c.paused_reason)
+    return list(await conn.execute(select(*columns).order_by(location.c.id)))
+
+
+async def location_coded(conn: Connection, code: str) -> int | None:
+    """Return the id of a location, named by its code."""
+    return (await conn.execute(select(location.c.id).where(location.c.code == code))).scalar_one_or_none()

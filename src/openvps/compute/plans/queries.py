@@ -12,6 +12,7 @@ from openvps.schema import cell, location, plan
 
 # A cell has room for a plan: its size fits into what is left, its CPUs onto one host, its kind is offered.
 _FITS = and_(
+    cell.c.paused_at.is_(None),
     cell.c.used_vcpus + plan.c.vcpus <= cell.c.room_vcpus,
     cell.c.used_memory_mib + plan.c.memory_mib <= cell.c.room_memory_mib,
     cell.c.used_storage_gb + plan.c.storage_gb <= cell.c.room_storage_gb,
@@ -22,7 +23,7 @@ _FITS = and_(
 _LOCATIONS = (
     select(func.array_agg(aggregate_order_by(location.c.code.distinct(), location.c.code)))
     .select_from(location.join(cell, cell.c.location_id == location.c.id))
-    .where(location.c.is_active, _FITS)
+    .where(location.c.is_active, location.c.paused_at.is_(None), _FITS)
     .correlate(plan)
     .scalar_subquery()
 )

@@ -22,6 +22,7 @@ from openvps.compute.servers.create import Preview, create, preview
 from openvps.compute.servers.fields import FullUpdate, NewServer, PartialUpdate, PowerAction, Rebuild, Resize
 from openvps.compute.servers.rebuild import rebuild
 from openvps.compute.servers.resize import resize
+from openvps.compute.servers.retry import retry
 from openvps.compute.servers.states import SETTLED, STATUSES
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
@@ -142,6 +143,19 @@ async def delete_server(request: Request, reference_id: Reference, caller: Write
 async def start_server(reference_id: Reference, caller: Writer, conn: Conn) -> shape.Power:
     """Power on a stopped server."""
     return shape.power(*await power.begin(conn, caller, reference_id, "start"), "Server is starting")
+
+
+@router.post(
+    "/servers/{reference_id}/retry/",
+    responses={
+        400: {"description": "Bad request - only a server that couldn't be made can be tried again"},
+        402: {"description": "Payment required - not enough credit"},
+    },
+)
+async def retry_server(request: Request, reference_id: Reference, caller: Writer, conn: Conn) -> shape.Power:
+    """Try again to make a server that couldn't be made. It keeps its name, plan and addresses; its disk is new."""
+    row, action_id = await retry(conn, caller, reference_id, request.app.state.settings)
+    return shape.power(row, action_id, "Server is being provisioned")
 
 
 @router.post(

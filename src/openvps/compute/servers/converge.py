@@ -14,7 +14,7 @@ from openvps.actions import queries as actions
 from openvps.compute.addresses import queries as addresses
 from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
-from openvps.compute.servers import promise, queries
+from openvps.compute.servers import promise, queries, queue
 from openvps.compute.servers.gate import Gate
 from openvps.compute.servers.readiness import add_keys, ready
 from openvps.compute.servers.states import SETTLED, goal, level, transition
@@ -130,7 +130,7 @@ def spec(at: Sight) -> MachineSpec:
         authorized_keys=row.authorized_keys,
         nameservers=at.cell.nameservers,
         user_data=row.user_data,
-        marks=at.machine.marks if at.machine else {"reboots": str(row.reboots)},
+        marks=at.machine.marks if at.machine else {"reboots": str(row.reboots), "attempts": str(row.attempts)},
     )
 
 
@@ -143,7 +143,12 @@ def _mark(machine: Machine, key: str) -> int:
 
 
 async def ensure_machine(at: Sight) -> None:
-    """The machine is there. One that a customer had in use and that is gone is never silently made anew."""
+    """The machine is there. One that a customer had in use and that is gone is never silently made anew.
+
+    What an earlier attempt at making it has left is removed.
+    """
+    if at.machine is not None and at.row.ready_at is None and _mark(at.machine, "attempts") < at.row.attempts:
+        await ensure_gone(at)
     if at.machine is not None:
         return
     if at.row.ready_at is not None:
@@ -204,7 +209,7 @@ async def _restore(at: Sight, source: str) -> None:
 
 def _marks_of_the_row(at: Sight) -> dict[str, str]:
     """Return what was done of what the row counts: the restored disk is past all of it."""
-    marks = {"restores": at.row.restores, "reboots": at.row.reboots}
+    marks = {"restores": at.row.restores, "reboots": at.row.reboots, "attempts": at.row.attempts}
     if at.since("server.reset_password") is None:
         marks["password_resets"] = at.row.password_resets
     return {name: str(count) for name, count in marks.items()}
@@ -404,14 +409,14 @@ async def _look_once(context: Context, server: int, progress: int) -> tuple[floa
     """
     async with context.database.begin() as conn:
         row = await queries.row(conn, server)
-        if row is None:
+        if row is None or (_waits(row) and not _is_late(row)):
+            await queue.wait(conn, server)
             return None, progress
         cell = await locations.cell_row(conn, row.cell_id)
         own = await addresses.of_server(conn, server)
         running = await actions.unfinished(conn, server)
         await actions.progressed(conn, running, progress)
-    if row.deadline_at is not None and row.deadline_at <= now():
-        await _fail(context, row, running, "It took too long and was given up.")
+    if await _ended(context, row, running):
         return 0, 0
     engine = context.engines.get(row.cell_id)
     if engine is None:
@@ -428,11 +433,12 @@ async def _look_once(context: Context, server: int, progress: int) -> tuple[floa
                 await step(sight)
     except Wait as wait:
         return wait.seconds, progress
-    except Failed as failure:
-        await _fail(context, row, running, str(failure))
-        return 0, 0
-    except Refused as refusal:
-        await _refuse(context, row, running, refusal)
+    except (Failed, Refused) as end:
+        await (
+            _refuse(context, row, running, end)
+            if isinstance(end, Refused)
+            else _fail(context, row, running, str(end))
+        )
         return 0, 0
     return (None if row.wanted == "absent" or await _agree(context, row, running) else 0), 0
 
@@ -449,10 +455,50 @@ async def _agree(context: Context, row: queries.Row, running: list[Record]) -> b
         await promise.settle(conn, row.id, running)
         await actions.finish(conn, [one.id for one in running], "completed")
     logger.info("settled", server=row.id, status=status)
+    await _next_in_turn(context, row)
     return True
 
 
-async def _fail(context: Context, row: queries.Row, running: list[Record], reason: str) -> None:
+def _is_late(row: queries.Row) -> bool:
+    return row.deadline_at is not None and row.deadline_at <= now()
+
+
+def _waits(row: queries.Row) -> bool:
+    """Whether it is a create whose turn hasn't come."""
+    return row.status == "provisioning" and row.admitted_at is None and row.wanted == "running"
+
+
+async def _ended(context: Context, row: queries.Row, running: list[Record]) -> bool:
+    """End what has taken too long, or what an operator wants ended; returns whether it was. No engine is asked."""
+    if _is_late(row):
+        await _fail(context, row, running, queue.GIVEN_UP if _waits(row) else "It took too long and was given up.")
+        return True
+    cancelled = [one for one in running if one.cancelled_for is not None]
+    if cancelled:
+        await _cancel(context, row, cancelled)
+    return bool(cancelled)
+
+
+async def _next_in_turn(context: Context, row: queries.Row) -> None:
+    """Have the next server made in the place of one that was, or wasn't."""
+    if row.status == "provisioning":
+        await queue.go_on(context.database, context.settings.creates_at_once, row.cell_id)
+
+
+async def _cancel(context: Context, row: queries.Row, cancelled: list[Record]) -> None:
+    """End what an operator wants ended: as if it had failed, with their reason."""
+    if (exclusive := next((one for one in cancelled if one.exclusive), None)) is not None:
+        await _fail(context, row, [exclusive], exclusive.cancelled_for, ended="cancelled")
+        return
+    async with context.database.begin() as conn:
+        await queries.forget_password(conn, row.id)
+        for one in cancelled:
+            await actions.finish(conn, [one.id], "cancelled", one.cancelled_for)
+
+
+async def _fail(
+    context: Context, row: queries.Row, running: list[Record], reason: str, *, ended: str = "failed"
+) -> None:
     """End in the named state of failure, with a reason; what is wanted from now on is made true next."""
     way = next((found for one in running if (found := transition(one.kind))), None)
     async with context.database.begin() as conn:
@@ -464,8 +510,9 @@ async def _fail(context: Context, row: queries.Row, running: list[Record], reaso
         )
         if failed:
             await promise.put_back(conn, row.id, running, context.settings.hold_hours, moment)
-            await actions.finish(conn, [one.id for one in running], "failed", reason)
-    logger.warning("failed", server=row.id, reason=reason, kinds=[one.kind for one in running])
+            await actions.finish(conn, [one.id for one in running], ended, reason)
+    await _next_in_turn(context, row)
+    logger.warning(ended, server=row.id, reason=reason, kinds=[one.kind for one in running])
 
 
 async def _refuse(context: Context, row: queries.Row, running: list[Record], refusal: Refused) -> None:

@@ -4,7 +4,6 @@ Dies before the commit: nothing happened. Dies after it: the row and the job are
 """
 
 from collections.abc import AsyncGenerator
-from datetime import timedelta
 from typing import Annotated
 
 from pydantic import Field
@@ -16,13 +15,12 @@ from openvps.accounts.auth import Caller
 from openvps.actions import queries as actions
 from openvps.compute.addresses import queries as addresses
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import queries
+from openvps.compute.servers import queries, queue
 from openvps.compute.servers.fields import NewServer
 from openvps.compute.servers.order import Order, look_up, size_of
 from openvps.compute.servers.states import TRANSITIONS
-from openvps.compute.servers.stored import COPYING, tag, wake
+from openvps.compute.servers.stored import tag, wake
 from openvps.compute.systems import queries as systems
-from openvps.core import jobs
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, Error, InsufficientCredit, InvalidFields, Unavailable
@@ -31,6 +29,8 @@ from openvps.core.requests import Body
 from openvps.core.settings import Settings
 from openvps.ledger import queries as ledger
 from openvps.ledger import rates
+
+PAUSED = "No new servers are made in this location for now; those that are there go on. Try another location."
 
 
 class Price(TypedDict):
@@ -141,8 +141,8 @@ async def _make(conn: Connection, caller: Caller, body: Body[NewServer], order: 
         hostname=order.hostname,
         status=way.meanwhile,
         wanted=way.wanted,
-        look_at=at,
-        deadline_at=at + (timedelta(seconds=way.deadline_s or 0) if order.backup_id is None else COPYING),
+        look_at=at + queue.PATIENCE,
+        deadline_at=at + queue.PATIENCE,
         plan_id=plan.id,
         vcpus=plan.vcpus,
         memory_mib=plan.memory_mib,
@@ -174,11 +174,11 @@ async def _make(conn: Connection, caller: Caller, body: Body[NewServer], order: 
         conn, account_id=caller.account_id, kind="server.create", subject_id=server_id, exclusive=True
     )
     await audit.record(conn, caller, "create_server", f"server {server_id}")
-    await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server_id}", priority=jobs.CUSTOMER, server_id=server_id)
     if order.backup_id is not None:
         await queries.want_restore(conn, server_id, tag(order.backup_id))
         await queries.want_copy(conn, order.backup_id, at)
         await wake(conn, order.backup_id)
+    await queue.admit(conn, cell_id, settings.creates_at_once, at)
     row = await queries.shown(conn, caller.account_id, server_id)
     if row is None:
         raise LookupError(f"server {server_id} vanished in its own transaction")
@@ -188,7 +188,10 @@ async def _make(conn: Connection, caller: Caller, body: Body[NewServer], order: 
 async def _reserve(conn: Connection, body: Body[NewServer], order: Order) -> tuple[int, int]:
     """Take room in the roomiest cell that has an image; returns the ids of cell and image."""
     built = False
-    for cell in order.cells:
+    open_cells = [cell for cell in order.cells if not cell.paused]
+    if not open_cells:
+        raise Unavailable(PAUSED, retry_after_s=600)
+    for cell in open_cells:
         image = await systems.newest_image(conn, cell.id, order.system_id)
         if image is None and order.backup_id is not None:  # it gets the backup's disk: another system's will do
             image = await systems.any_image(conn, cell.id, order.system_id)
@@ -201,7 +204,7 @@ async def _reserve(conn: Connection, body: Body[NewServer], order: Order) -> tup
         field = "os_id" if body.fields.os_id is not None else "os_version"
         body.wrong(field, "This operating system has no image in this location yet; see `available`.")
         body.check()
-    if not any(cell.seen_at and cell.seen_at >= now() - locations.SEEN_WITHIN for cell in order.cells):
+    if not any(cell.seen_at and cell.seen_at >= now() - locations.SEEN_WITHIN for cell in open_cells):
         raise Unavailable("This location doesn't answer now. Try again in a few minutes.", retry_after_s=60)
     raise Unavailable(
         "This location is full: it has no room for this plan now. Try a smaller plan or another location.",

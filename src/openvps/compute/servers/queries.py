@@ -16,6 +16,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -240,6 +241,12 @@ async def has_snapshots(conn: Connection, server_id: int) -> bool:
     return (await conn.execute(found.limit(1))).scalar_one_or_none() is not None
 
 
+async def of_snapshot(conn: Connection, snapshot_id: int) -> int | None:
+    """Return the server that a snapshot is of."""
+    found = select(snapshot.c.server_id).where(snapshot.c.id == snapshot_id)
+    return (await conn.execute(found)).scalar_one_or_none()
+
+
 async def want_copy(conn: Connection, backup_id: int, at: datetime) -> None:
     """Have the worker copy a backup to the cells of the servers that are being restored from it."""
     await conn.execute(update(backup).where(backup.c.id == backup_id).values(look_at=at))
@@ -291,6 +298,37 @@ async def change(conn: Connection, server_id: int, values: dict[str, Any], *, wa
     await conn.execute(update(server).where(server.c.id == server_id).values(**values, updated_at=func.now()))
 
 
+async def failed_create(conn: Connection, account_id: int, reference: int | UUID) -> Record | None:
+    """Return a server with what its create needs to be tried again; locked."""
+    columns = (
+        *(server.c.id, server.c.name, server.c.status, server.c.ready_at, server.c.look_at, server.c.restores),
+        *(server.c.cell_id, server.c.system_id, server.c.price_monthly_micro, plan.c.bandwidth_gb),
+        or_(cell.c.paused_at.is_not(None), location.c.paused_at.is_not(None)).label("paused"),
+    )
+    joined = (
+        server.join(plan, plan.c.id == server.c.plan_id)
+        .join(cell, cell.c.id == server.c.cell_id)
+        .join(location, location.c.id == server.c.location_id)
+    )
+    found = select(*columns).select_from(joined).where(_named(account_id, reference)).with_for_update(of=server)
+    return (await conn.execute(found)).one_or_none()
+
+
+async def try_again(conn: Connection, server_id: int, *, image_id: int | None, until: datetime) -> None:
+    """Have a server made anew when its turn comes, of a newer image if there is one."""
+    await conn.execute(
+        update(server)
+        .where(server.c.id == server_id)
+        .values(
+            attempts=server.c.attempts + 1,
+            admitted_at=None,
+            look_at=until,
+            deadline_at=until,
+            image_id=image_id or server.c.image_id,
+        )
+    )
+
+
 # converge's side
 
 
@@ -312,6 +350,8 @@ class Row:
     restore_begun: bool
     restore_failure: str | None
     deadline_at: datetime | None
+    attempts: int
+    admitted_at: datetime | None
     vcpus: int
     memory_mib: int
     storage_gb: int
@@ -341,6 +381,8 @@ async def row(conn: Connection, server_id: int) -> Row | None:
                 server.c.restore_begun,
                 server.c.restore_failure,
                 server.c.deadline_at,
+                server.c.attempts,
+                server.c.admitted_at,
                 server.c.vcpus,
                 server.c.memory_mib,
                 server.c.storage_gb,

@@ -39,6 +39,16 @@ TRANSITIONS: dict[str, Transition] = {
         deadline_s=300,
         refused="",
     ),
+    "retry": Transition(  # of a create that failed; what it has left is removed first
+        allowed=frozenset({"error"}),
+        meanwhile="provisioning",
+        done="active",
+        failed="error",
+        wanted="running",
+        wanted_if_failed="stopped",
+        deadline_s=300,
+        refused="Only a server that couldn't be made can be tried again; this one is {status}.",
+    ),
     "start": Transition(
         allowed=frozenset({"stopped"}),
         meanwhile="starting",

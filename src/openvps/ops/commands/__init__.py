@@ -23,7 +23,7 @@ CUSTOMERS: dict[str, tuple[str, str]] = {
     "ssh-key": ("cli.ssh_key:app", "The keys that open new servers."),
     "plan": ("ops.commands.plan:app", "Sizes and prices; on the host: add, change and retire them."),
     "system": ("cli.catalogue:systems", "Operating systems that a server can have."),
-    "location": ("cli.catalogue:locations", "Places where a server can be."),
+    "location": ("ops.commands.location:app", "Places where a server can be; on the host: pause them."),
     "account": ("ops.commands.account:app", "Your account and what it costs; on the host: everybody's."),
     "token": ("ops.commands.token:app", "API tokens: your own; on the host: anybody's."),
     "context": ("cli.context:app", "Which API these commands call, and with which token."),
@@ -39,6 +39,8 @@ OPERATORS: dict[str, tuple[str, str | None]] = {
     "image": ("ops.commands.image:app", "Build, list and retire the system images that new servers start from."),
     "cell": ("ops.commands.cell:app", "Add, list, change and remove cells on other machines."),
     "host": ("ops.commands.host:app", "Prepare a host of another cell, whose worker runs elsewhere."),
+    "action": ("ops.commands.action:app", "Everybody's unfinished actions: list, try again, cancel."),
+    "service": ("ops.commands.service:app", "Run api and worker under systemd, several of each."),
     "audit": ("ops.commands.operating:audit", None),
     "database": ("ops.commands.database:app", "Put the database back to what it was before an upgrade."),
 }

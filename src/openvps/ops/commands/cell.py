@@ -28,6 +28,8 @@ NicPrefix = Annotated[
 NicParent = Annotated[
     str | None, Parameter(help="routed mode: the uplink on which its hosts answer for the addresses")
 ]
+Reason = Annotated[str, Parameter(help="why; operators see it")]
+CreatesAtOnce = Annotated[int, Parameter(help="how many; 0: OPENVPS_CREATES_AT_ONCE")]
 
 app = App(name="cell")
 
@@ -103,3 +105,27 @@ def remove_cell(cell: Cell) -> int:
     from openvps.ops import cells
 
     return cells.remove(cell)
+
+
+@app.command(name="pause")
+def pause_cell(cell: Cell, *, reason: Reason = "") -> int:
+    """Have no new servers made in a cell; those that are there go on, resize and are deleted."""
+    from openvps.ops import operations
+
+    return operations.pause_cell(cell, reason)
+
+
+@app.command(name="resume")
+def resume_cell(cell: Cell) -> int:
+    """Have new servers made in a cell again."""
+    from openvps.ops import operations
+
+    return operations.pause_cell(cell, None)
+
+
+@app.command(name="limit")
+def limit_cell(cell: Cell, creates_at_once: CreatesAtOnce) -> int:
+    """Change how many servers are made in a cell at once; further ones wait for their turn."""
+    from openvps.ops import operations
+
+    return operations.limit_creates(cell, creates_at_once)

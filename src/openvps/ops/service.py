@@ -1,0 +1,267 @@
+"""`openvps service`: api and worker as systemd's units, several of each, on an external PostgreSQL.
+
+`openvps up` is one process of each under one parent, for one machine. These are for an installation that must not
+have one of anything: each unit stands alone, any may end, and the others go on. Which worker does what they settle
+over the database; there is no leader. What root prepares is a unit of its own before them, as `up` prepares it.
+"""
+
+import grp
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from openvps.core import settings
+from openvps.core.settings import Settings
+from openvps.ops import lock, machine, up
+from openvps.ops.accounts import Output, say, talk
+from openvps.ops.incus_rest import IncusFailed
+from openvps.ops.machine import NotReady
+from openvps.ops.processes import PATH
+from openvps.ops.run import ProgramFailed, run
+from openvps.ops.steps import Steps
+from openvps.ops.supervisor import Supervisor
+
+UNITS = Path("/etc/systemd/system")
+PREPARE, API, WORKER = "openvps-prepare.service", "openvps-api@.service", "openvps-worker@.service"
+PRIVILEGED_PORTS = 1024
+NOT_RUNNING = 3  # as of `systemctl status`
+HARDENED = """\
+NoNewPrivileges=yes
+CapabilityBoundingSet={capabilities}
+AmbientCapabilities={capabilities}
+ProtectSystem=strict
+ReadWritePaths={data_dir}
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6{families}
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+UMask=0077
+"""
+
+
+def install(*, apis: int, workers: int) -> int:
+    """Prepare this machine, write the units and start them; returns the exit code."""
+
+    def work(config: Settings) -> int:
+        _require(config, apis, workers)
+        prepare_now(config)
+        for name, text in units(config).items():
+            _replace(UNITS / name, text, 0o644)
+        _replace(environment_file(config), _environment(config), 0o600)
+        run(["systemctl", "daemon-reload"])
+        wanted = instances(config, apis, workers)
+        for name in sorted(set(_installed()) - set(wanted)):
+            run(["systemctl", "disable", "--now", "--quiet", name])
+        run(["systemctl", "enable", "--quiet", *wanted])
+        run(["systemctl", "restart", *wanted], timeout_s=120)
+        talk(f"openvps: {apis} api from {config.listen} on, and {workers} workers run; see `openvps service status`")
+        return 0
+
+    return _do(work)
+
+
+def prepare() -> int:
+    """Do what root must before api and worker start; the unit runs this at the host's boot."""
+
+    def work(config: Settings) -> int:
+        prepare_now(config)
+        return 0
+
+    return _do(work)
+
+
+def prepare_now(config: Settings) -> None:
+    """Have tables, network, engine, rows and images as `up` makes them. Raises NotReady."""
+    with lock.held(config):
+        up.prepared(config, Steps(), Supervisor(talk))
+
+
+def uninstall() -> int:
+    """End and remove the units; servers, database and data stay."""
+
+    def work(config: Settings) -> int:
+        for name in _installed():
+            run(["systemctl", "disable", "--now", "--quiet", name], timeout_s=120)
+        for name in (PREPARE, API, WORKER):
+            (UNITS / name).unlink(missing_ok=True)
+        environment_file(config).unlink(missing_ok=True)
+        run(["systemctl", "daemon-reload"])
+        talk("openvps: the units are gone; servers go on")
+        return 0
+
+    return _do(work)
+
+
+def status(output: Output) -> int:
+    """Print each unit's state; 3 if one doesn't run or none is installed."""
+
+    def work(_config: Settings) -> int:
+        rows = [{"unit": name, "state": _state(name)} for name in _installed()]
+        runs = bool(rows) and all(one["state"] == "active" for one in rows)
+        if output == "json":
+            say(output, rows, [])
+        else:
+            table = Table("UNIT", "STATE", box=None)
+            for one in rows:
+                table.add_row(one["unit"], one["state"])
+            Console(highlight=False, markup=False).print(table)
+        return 0 if runs else NOT_RUNNING
+
+    return _do(work)
+
+
+def instances(config: Settings, apis: int, workers: int) -> list[str]:
+    """Return the units to run: an api a port from the configured one on, and workers by number."""
+    ports = (API.replace("@", f"@{config.port + number}") for number in range(apis))
+    return [PREPARE, *ports, *(WORKER.replace("@", f"@{1 + number}") for number in range(workers))]
+
+
+def environment_file(config: Settings) -> Path:
+    """Return the file of the settings, which only root, and so systemd, reads."""
+    return config.data_dir.resolve() / "service.env"
+
+
+def units(config: Settings, *, engine_group: str | None = None) -> dict[str, str]:
+    """Return the units' texts by their names."""
+    file, program = environment_file(config), f"{sys.executable} -P -m openvps"
+    group = engine_group or _engine_group(config)
+    listening = f"{f'[{config.host}]' if ':' in config.host else config.host}:%i"
+    low = "CAP_NET_BIND_SERVICE" if config.port < PRIVILEGED_PORTS else ""
+    hardened = {"data_dir": config.data_dir.resolve(), "families": ""}
+    return {
+        PREPARE: f"""\
+[Unit]
+Description=What OpenVPS's processes need of this machine
+After=network-online.target incus.service postgresql.service
+Wants=network-online.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+EnvironmentFile={file}
+ExecStart={program} service prepare
+TimeoutStartSec=infinity
+
+[Install]
+WantedBy=multi-user.target
+""",
+        API: f"""\
+[Unit]
+Description=OpenVPS API on port %i
+After={PREPARE}
+Requires={PREPARE}
+
+[Service]
+User={machine.API_USER}
+Group={machine.GROUP}
+EnvironmentFile={file}
+Environment=OPENVPS_LISTEN={listening}
+{_tls(config)}ExecStart={program} api
+Restart=always
+RestartSec=1
+TimeoutStopSec=20
+{HARDENED.format(capabilities=low, **hardened)}
+[Install]
+WantedBy=multi-user.target
+""",
+        WORKER: f"""\
+[Unit]
+Description=OpenVPS worker %i
+After={PREPARE}
+Requires={PREPARE}
+
+[Service]
+User={machine.WORKER_USER}
+Group={machine.GROUP}
+SupplementaryGroups={group}
+EnvironmentFile={file}
+ExecStart={program} worker
+Restart=always
+RestartSec=1
+TimeoutStopSec=20
+{HARDENED.format(capabilities="CAP_NET_ADMIN", **hardened | {"families": " AF_NETLINK"})}
+[Install]
+WantedBy=multi-user.target
+""",
+    }
+
+
+def _tls(config: Settings) -> str:
+    """Return where the API finds its certificate and key: copies that it may read."""
+    return "".join(
+        f"Environment=OPENVPS_{name.upper()}={up.copy_of(config, name)}\n"
+        for name in ("tls_certificate", "tls_key")
+        if getattr(config, name)
+    )
+
+
+def _environment(config: Settings) -> str:
+    """Return the settings as systemd reads them."""
+    lines: list[str] = []
+    for name, value in sorted(up.environment(config).items()):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'{name}="{escaped}"\n')
+    return f'PATH="{PATH}"\n' + "".join(lines)
+
+
+def _engine_group(config: Settings) -> str:
+    socket = config.incus_socket or Path("/var/lib/incus/unix.socket")
+    if not socket.exists():
+        raise NotReady(f"there is no engine at {socket}; name its socket with OPENVPS_INCUS_SOCKET")
+    return grp.getgrgid(socket.stat().st_gid).gr_name
+
+
+def _require(config: Settings, apis: int, workers: int) -> None:
+    if config.database_url is None:
+        raise NotReady("several processes need a PostgreSQL of their own: set OPENVPS_DATABASE_URL")
+    if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
+        raise NotReady("this machine isn't run by systemd; `openvps up` needs none")
+    if apis < 1 or workers < 1:
+        raise NotReady("at least one api and one worker")
+
+
+def _installed() -> Sequence[str]:
+    """Return our units that are to run, as systemd knows them."""
+    listed = run(["systemctl", "list-unit-files", "--no-legend", "--plain", "--state=enabled", "openvps-*"])
+    names = [line.split()[0] for line in listed.splitlines() if line.strip()]
+    return [name for name in names if name == PREPARE or name.startswith(("openvps-api@", "openvps-worker@"))]
+
+
+def _state(unit: str) -> str:
+    return run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
+
+
+def _replace(file: Path, text: str, mode: int) -> None:
+    """Write a file that is whole at any moment, and never readable by more than `mode` says."""
+    fresh = file.with_name(f".{file.name}.openvps")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=mode)
+    fresh.write_text(text)
+    fresh.rename(file)
+
+
+def _do(work: Callable[[Settings], int]) -> int:
+    """Do what changes the machine; refusals are one line and 1."""
+    try:
+        machine.require_root()
+        return work(settings.load())
+    except (NotReady, ProgramFailed, IncusFailed) as error:
+        talk(f"openvps: {error}")
+        return 1
