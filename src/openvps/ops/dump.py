@@ -21,6 +21,15 @@ from openvps.ops.run import ProgramFailed, run
 KEPT = 5
 ANEW = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 
+# What was made after the dump is still in the engine and in the store, under the numbers that come next: a new server
+# of another customer mustn't find it there and take it for its own.
+SKIPPED = 100_000
+SKIP = f"""DO $$ DECLARE one record; BEGIN
+    FOR one IN SELECT sequencename, last_value FROM pg_sequences
+        WHERE schemaname = 'public' AND sequencename IN ('server_id_seq', 'snapshot_id_seq', 'backup_id_seq')
+    LOOP PERFORM setval(format('public.%I', one.sequencename), coalesce(one.last_value, 0) + {SKIPPED}); END LOOP;
+END $$"""
+
 
 def folder(config: Settings) -> Path:
     """Return where dumps are; they hold every customer's data, so root alone reads them."""
@@ -40,9 +49,7 @@ def before_migrating(config: Settings) -> Path | None:
     file = folder(config) / f"{now():%Y%m%dT%H%M%SZ}-{revision}.dump"
     partial = file.with_suffix(".partial")
     try:
-        partial.touch(mode=0o600)
-        _with_database(conninfo, "pg_dump", ["--format=custom", "--no-owner", "--no-privileges", f"--file={partial}"])
-        run([_program("pg_restore"), "--list", str(partial)])
+        write(config, partial)
     except (OSError, ProgramFailed) as error:
         partial.unlink(missing_ok=True)
         raise NotReady(f"the database couldn't be dumped, so it was not migrated: {error}") from error
@@ -50,6 +57,14 @@ def before_migrating(config: Settings) -> Path | None:
     for old in dumps(config)[KEPT:]:
         old.unlink()
     return file
+
+
+def write(config: Settings, file: Path) -> None:
+    """Dump the database into a file of root's, and read it through once. Raises OSError, ProgramFailed."""
+    file.touch(mode=0o600)
+    options = ["--format=custom", "--no-owner", "--no-privileges", f"--file={file}"]
+    _with_database(config.conninfo("owner"), "pg_dump", options)
+    run([_program("pg_restore"), "--list", str(file)])
 
 
 def dumps(config: Settings) -> list[Path]:
@@ -76,7 +91,10 @@ def restore(file: Path) -> int:
 
 
 def put_back(conninfo: str, file: Path) -> None:
-    """Replace everything in a database by a dump, in one transaction. Raises ProgramFailed."""
+    """Replace everything in a database by a dump, in one transaction; the next numbers are skipped.
+
+    Raises ProgramFailed.
+    """
     script = file.with_suffix(".sql")
     try:
         script.touch(mode=0o600)
@@ -85,7 +103,7 @@ def put_back(conninfo: str, file: Path) -> None:
         # The dump makes the schema `public` only where it isn't the usual one; ours was just made.
         options = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--command={ANEW}"]
         script.write_text("\n".join(line for line in text.splitlines() if line != "CREATE SCHEMA public;") + "\n")
-        _with_database(conninfo, "psql", [*options, f"--file={script}"])
+        _with_database(conninfo, "psql", [*options, f"--file={script}", f"--command={SKIP}"])
     finally:
         script.unlink(missing_ok=True)
 

@@ -106,8 +106,12 @@ def folder(config: Settings) -> Path:
 class Store:
     """One restic repository."""
 
-    def __init__(self, config: Settings, *, fresh: bool = False) -> None:
-        """Speak to the store of these settings; `fresh`: of what was read before nothing is taken for it."""
+    def __init__(self, config: Settings, *, fresh: bool = False, run_by: Sequence[str] = ("restic",)) -> None:
+        """Speak to the store of these settings.
+
+        `fresh`: nothing that was read before is taken for it. `run_by`: the words that restic is run by.
+        """
+        self._run_by = run_by
         self._fresh = fresh
         own = folder(config)
         self._env = {
@@ -131,9 +135,11 @@ class Store:
                 raise
             await self._run("init")
 
-    async def find(self, tag: str) -> Stored | None:
-        """Return what is stored under a tag. Raises StoreFailed."""
+    async def find(self, tag: str, which: str | None = None) -> Stored | None:
+        """Return the newest that is stored under a tag, or the one whose id is `which`. Raises StoreFailed."""
         found: list[dict[str, Any]] = json.loads(await self._run("snapshots", "--json", "--tag", tag)) or []
+        found = [one for one in found if which is None or one["id"].startswith(which)]
+        found.sort(key=lambda one: one["time"])
         return Stored(found[-1]["id"]) if found else None
 
     async def write(self, tag: str, host: str, feed: Callable[[int], Awaitable[None]], *, file: str = FILE) -> Stored:
@@ -164,13 +170,18 @@ class Store:
         return Stored(json.loads(said.splitlines()[-1])["snapshot_id"])
 
     @asynccontextmanager
-    async def read(self, tag: str) -> AsyncGenerator[tuple[int, Callable[[], Awaitable[None]]]]:
-        """Yield a file descriptor to read a backup from, and what then raises StoreFailed if it wasn't whole."""
-        if (stored := await self.find(tag)) is None:
+    async def read(
+        self, tag: str, which: str | None = None, *, file: str = FILE
+    ) -> AsyncGenerator[tuple[int, Callable[[], Awaitable[None]]]]:
+        """Yield a file descriptor to read a backup from, and what then raises StoreFailed if it wasn't whole.
+
+        The newest under the tag, or the one whose id is `which`.
+        """
+        if (stored := await self.find(tag, which)) is None:
             raise StoreDamaged(f"{tag} isn't in the store")
         reading, writing = os.pipe()
         try:
-            process = await self._start(("dump", stored.id, FILE), stdin=asyncio.subprocess.DEVNULL, stdout=writing)
+            process = await self._start(("dump", stored.id, file), stdin=asyncio.subprocess.DEVNULL, stdout=writing)
         finally:
             os.close(writing)
 
@@ -192,6 +203,10 @@ class Store:
         await self._run("unlock")  # of a worker that died
         await self._run("forget", "--prune", stored.id)
 
+    async def thin(self, tag: str, *, days: int) -> None:
+        """Remove what is stored under a tag but for the newest of each of the last days. Raises StoreFailed."""
+        await self._run("forget", "--tag", tag, "--group-by", "", "--keep-daily", str(days))
+
     async def _run(self, *words: str) -> str:
         return await _ended(await self._start(words, stdin=asyncio.subprocess.DEVNULL))
 
@@ -200,7 +215,7 @@ class Store:
     ) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
-                "restic",
+                *self._run_by,
                 *(("--no-cache",) if self._fresh else ()),
                 *words,
                 stdin=stdin,

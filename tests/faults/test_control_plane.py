@@ -1,0 +1,109 @@
+"""The database is lost and comes back from the store: it agrees with the engine, and no number is given out twice."""
+
+import asyncio
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from stage import Stage
+
+from lab import Lab
+from openvps.cells import own_files
+from openvps.compute.backups import store
+from openvps.compute.servers import watch
+from openvps.ops import backup_key, client_certificate, control_plane, machine
+from openvps.ops.machine import WORKER_USER
+
+pytestmark = [pytest.mark.anyio, pytest.mark.live]
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_the_stage(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> Iterator[None]:
+    """Have a data folder that service users can enter, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="openvps-"))
+    folder.chmod(0o755)
+    letters = lab.project[-3:]
+    monkeypatch.setenv("OPENVPS_IPV4_POOL", f"10.{64 + sum(letters.encode()) % 64}.99.0/24")
+    monkeypatch.setenv("OPENVPS_DATA_DIR", str(folder / "data"))
+    monkeypatch.setenv("OPENVPS_NIC_PREFIX", f"g{letters}")
+    monkeypatch.setenv("OPENVPS_STOP_GRACE_S", "2")
+    yield
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def prepared(stage: Stage) -> Stage:
+    """Return the stage of an installation with the keys that `openvps up` makes."""
+    config = stage.world.config
+    machine.ensure_users()
+    machine.ensure_folders(config)
+    backup_key.ensure(config)
+    client_certificate.ensure(config)
+    return stage
+
+
+async def lost(stage: Stage, database_url: str) -> None:
+    """Lose the database, and the key by which remote cells know us."""
+    await stage.world.database.close()
+    with psycopg.connect(database_url) as conn:
+        conn.execute("DROP SCHEMA public CASCADE")
+        conn.execute("CREATE SCHEMA public")
+    for file in own_files(stage.world.config):
+        file.unlink()
+
+
+async def test_a_lost_database_comes_back_from_the_store_and_agrees_with_the_engine(
+    prepared: Stage, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = prepared
+    runs, off = await stage.a_server("active"), await stage.a_server("stopped")
+    backup = await stage.a_backup(runs)
+    key = own_files(stage.world.config)[1].read_bytes()
+    # This process is root, where the worker is nobody: what it stored is the worker's.
+    subprocess.run(["chown", "-R", WORKER_USER, str(store.folder(stage.world.config) / "store")], check=True)
+    assert await asyncio.to_thread(control_plane.backup) == 0, capsys.readouterr().err
+    late = await stage.a_server("active")
+
+    await lost(stage, database_url)
+    assert await asyncio.to_thread(control_plane.restore, None) == 0, capsys.readouterr().err
+    assert own_files(stage.world.config)[1].read_bytes() == key
+    assert (stage.world.config.data_dir / "restored-settings.env").stat().st_mode & 0o777 == 0o600
+
+    await watch.look_at_cell(stage.context(), stage.world.cell_id)
+    rows = await stage.world.sql("SELECT id, status, look_at FROM server ORDER BY id")
+    assert [tuple(row) for row in rows] == [(runs, "active", None), (off, "stopped", None)]
+    for number, status in ((runs, "active"), (off, "stopped")):
+        await stage.agree(number, status)
+    shown = (await stage.customer("GET", f"/backups/{backup}/")).json()
+    assert shown["status"] == "completed"
+    # What was made after the backup is nobody's now, and stays so: no new server gets its name, nor its disk.
+    assert await stage.status(late) is None
+    assert await stage.create() > late
+    stage.made.remove(late)
+    await stage.engine.engine.kill(f"vps-{late}")
+    await stage.engine.engine.delete(f"vps-{late}")
+
+
+async def test_without_the_stores_key_or_with_a_damaged_store_nothing_is_touched(
+    prepared: Stage, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = store.folder(prepared.world.config)
+    assert await asyncio.to_thread(control_plane.backup) == 0, capsys.readouterr().err
+    (folder / "key").rename(folder / "elsewhere")
+    assert await asyncio.to_thread(control_plane.restore, None) == 1
+    assert "key is missing" in capsys.readouterr().err
+    (folder / "elsewhere").rename(folder / "key")
+    for pack in (folder / "store" / "data").rglob("*"):
+        if pack.is_file():
+            content = bytearray(pack.read_bytes())
+            content[len(content) // 3] ^= 1
+            pack.chmod(0o600)
+            pack.write_bytes(content)
+    assert await asyncio.to_thread(control_plane.restore, None) == 1
+    assert "the database is as it was" in capsys.readouterr().err
+    with psycopg.connect(database_url) as conn:
+        assert conn.execute("SELECT count(*) FROM account").fetchone() == (1 + 1,)
