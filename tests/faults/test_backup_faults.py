@@ -1,8 +1,11 @@
 """Backups, where engine or store fail: what is in the store is whole, and nothing stays in the engine."""
 
+import io
 import json
 import os
+import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from factories import ED25519
 from openvps.compute.backups import converge as backups
 from openvps.compute.backups import lend, store
 from openvps.compute.servers.converge import converge
+from openvps.engine.incus.client import Client as Incus
 from openvps.engine.protocol import Missing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
@@ -27,12 +31,17 @@ def folder(stage: Stage) -> Path:
     return folder
 
 
+def restic(folder: Path, *words: str, stdin: bytes = b"") -> bytes:
+    """Run restic as the store's operator would."""
+    own = {"RESTIC_REPOSITORY": str(folder / "store"), "RESTIC_PASSWORD_FILE": str(folder / "key")}
+    argv = ["restic", "--no-cache", *words]
+    done = subprocess.run(argv, env={**os.environ, **own}, input=stdin, capture_output=True, check=True, timeout=60)
+    return done.stdout
+
+
 def stored(folder: Path) -> list[dict[str, Any]]:
     """Return what restic says is in the store."""
-    own = {"RESTIC_REPOSITORY": str(folder / "store"), "RESTIC_PASSWORD_FILE": str(folder / "key")}
-    argv = ["restic", "--no-cache", "--no-lock", "snapshots", "--json"]
-    done = subprocess.run(argv, env={**os.environ, **own}, capture_output=True, check=True, timeout=60)
-    return json.loads(done.stdout) or []
+    return json.loads(restic(folder, "--no-lock", "snapshots", "--json")) or []
 
 
 async def status(stage: Stage, backup: int) -> tuple[str, str | None]:
@@ -93,20 +102,133 @@ async def test_a_backup_is_restored_although_a_call_fails(stage: Stage, verb: st
     assert told == [("completed",)]
 
 
-async def test_a_damaged_backup_is_named_and_the_server_is_as_it_was(stage: Stage, folder: Path) -> None:
-    number, backup = await to_be_restored(stage)
-    for pack in (folder / "store" / "data").rglob("*"):
-        if pack.is_file():
-            content = bytearray(pack.read_bytes())
+def flip_a_bit(folder: Path) -> None:
+    """Damage every file of a part of the store a little."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            content = bytearray(file.read_bytes())
             content[len(content) // 3] ^= 1
-            pack.chmod(0o600)
-            pack.write_bytes(content)
+            file.chmod(0o600)
+            file.write_bytes(content)
+
+
+async def test_a_flipped_bit_in_data_index_or_metadata_is_named_and_the_server_is_as_it_was(
+    stage: Stage, folder: Path
+) -> None:
+    number = await stage.a_server("active")
+    backup = await stage.a_backup(number)
+    await stage.write(number, "/root/newer")
+    shutil.copytree(folder / "store", folder / "whole")
+    for part in ("data", "index", "snapshots", "keys"):
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+        flip_a_bit(folder / "store" / part)
+        assert (await stage.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
+        await restored(stage, number, backup)
+        await stage.agree(number, "active")
+        told = await stage.world.sql("SELECT status, error FROM action WHERE kind = 'server.restore' ORDER BY id")
+        assert told[-1] == ("failed", lend.DAMAGED), part
+        assert (await stage.customer("POST", f"/backups/{backup}/verify/")).status_code == 200
+        await stage.settle_backup(backup)
+        shown = (await stage.customer("GET", f"/backups/{backup}/")).json()
+        assert store.StoreDamaged.told in shown["verify_error"], part
+        shutil.rmtree(folder / "store")
+        shutil.copytree(folder / "whole", folder / "store")
+    assert await stage.has(number, "/root/newer")
+    assert await stage.engine.engine.published(f"backup-{backup}") is None
+    notices = (await stage.customer("GET", "/account/notices/")).json()["results"]
+    assert [one["kind"] for one in notices] == ["backup_unverified"] * 4
+
+    assert (await stage.customer("POST", f"/backups/{backup}/verify/")).status_code == 200
+    await stage.settle_backup(backup)
+    shown = (await stage.customer("GET", f"/backups/{backup}/")).json()
+    assert (shown["verify_error"], shown["verified_at"] is None) == (None, False)
+
+
+async def test_another_backup_under_its_name_is_not_restored(stage: Stage, folder: Path) -> None:
+    number = await stage.a_server("active")
+    older = await stage.a_backup(number)
+    await stage.write(number, "/root/newer")
+    backup = await stage.a_backup(number)
+    ids = {one["tags"][0]: one["id"] for one in stored(folder)}
+    restic(folder, "forget", ids[f"backup-{backup}"])
+    restic(folder, "tag", "--set", f"backup-{backup}", ids[f"backup-{older}"])
+    assert (await stage.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
     await restored(stage, number, backup)
     await stage.agree(number, "active")
-    assert await stage.has(number, "/root/lost")
-    assert await stage.engine.engine.published(f"backup-{backup}") is None
+    assert await stage.has(number, "/root/newer")
     told = await stage.world.sql("SELECT status, error FROM action WHERE kind = 'server.restore'")
     assert told == [("failed", lend.DAMAGED)]
+
+
+def planted(tar: bytes) -> bytes:
+    """Return a stored tarball with what an attacker would have it bring."""
+    out = io.BytesIO()
+    config = "config: {security.privileged: 'true'}\ndevices: {host: {type: disk, source: /etc, path: /host}}\n"
+    texts = {
+        "metadata.yaml": "architecture: x86_64\ncreation_date: 1\nproperties: {security.privileged: 'true'}\n"
+        "templates: {/planted: {when: [create, start], template: planted.tpl}}\n",
+        "templates/planted.tpl": "planted",
+        "backup.yaml": config,
+        "backup/index.yaml": config,
+    }
+    with tarfile.open(fileobj=io.BytesIO(tar)) as old, tarfile.open(fileobj=out, mode="w") as new:
+        for name, text in texts.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            new.addfile(entry, io.BytesIO(text.encode()))
+        for entry in old:
+            if entry.name not in texts:
+                new.addfile(entry, old.extractfile(entry) if entry.isreg() else None)
+    return out.getvalue()
+
+
+async def test_planted_keys_in_a_stored_backup_have_no_effect(stage: Stage, folder: Path) -> None:
+    number = await stage.a_server("active")
+    backup = await stage.a_backup(number)
+    [one] = stored(folder)
+    tar = planted(restic(folder, "dump", one["id"], "server.tar"))
+    restic(folder, "forget", one["id"])
+    restic(folder, "backup", "--stdin", "--stdin-filename", "server.tar", "--tag", f"backup-{backup}", stdin=tar)
+    assert (await stage.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
+    await restored(stage, number, backup)
+    await stage.agree(number, "active")
+    assert await stage.world.sql("SELECT status FROM action WHERE kind = 'server.restore'") == [("completed",)]
+    assert not await stage.has(number, "/planted")
+    assert not await stage.has(number, "/host/passwd")
+    client = Incus(stage.lab.project, socket=Path(stage.lab.socket))
+    instance = await client.get(f"/1.0/instances/vps-{number}")
+    await client.close()
+    assert instance["config"]["security.privileged"] == "false"
+    assert set(instance["devices"]) == {"root", "eth0"}
+
+
+async def test_a_full_store_is_told_at_once_and_a_backup_is_made_when_it_has_room(stage: Stage, folder: Path) -> None:
+    number = await stage.a_server("stopped")
+    (folder / "store").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder / "store")], check=True)
+    try:
+        backup = await stage.a_backup(number, settled=False)
+        await backups.converge(stage.context(), backup)
+        assert await status(stage, backup) == ("in_progress", store.StoreFull.told)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(folder / "store")], check=True)
+        await stage.settle_backup(backup)
+        assert await status(stage, backup) == ("completed", None)
+        await nothing_in_the_engine(stage, number, backup)
+    finally:
+        subprocess.run(["umount", str(folder / "store")], check=True)
+
+
+async def test_a_store_that_was_there_and_is_not_is_away_and_not_made_anew(stage: Stage, folder: Path) -> None:
+    number = await stage.a_server("stopped")
+    await stage.a_backup(number)
+    (folder / "store").rename(folder / "elsewhere")  # as a mount that failed
+    backup = await stage.a_backup(number, settled=False)
+    await backups.converge(stage.context(), backup)
+    assert await status(stage, backup) == ("in_progress", AWAY)
+    assert not (folder / "store" / "config").exists()
+    (folder / "elsewhere").rename(folder / "store")
+    await stage.settle_backup(backup)
+    assert await status(stage, backup) == ("completed", None)
 
 
 @pytest.mark.parametrize("verb", ["snapshot", "publish", "export_image", "unpublish", "delete_snapshot"])
