@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import api
+import backup
 import clusters
 import command_line
 import create
@@ -47,12 +48,7 @@ def main() -> int:
     try:
         say("starting an OpenVPS of our own; the image is built on the way")
         lab = whole.lab(SAMPLE_INTERVAL_S=str(asked.sample), BILLING_INTERVAL_S=BILLING_S)
-        if asked.bench == "create":
-            met = create.run(lab, rounds=asked.rounds, together=asked.together)
-        elif asked.bench == "api":
-            met = api.run(lab, quick=asked.quick)
-        else:
-            met = idle.run(lab, servers=asked.servers, minutes=asked.minutes, sample_s=asked.sample)
+        met = _measure(lab, asked)
     except KeyboardInterrupt:
         return 130
     finally:
@@ -85,6 +81,18 @@ def _soak(asked: argparse.Namespace) -> bool:
     return all(met)
 
 
+def _measure(lab: whole.Lab, asked: argparse.Namespace) -> bool:
+    match asked.bench:
+        case "create":
+            return create.run(lab, rounds=asked.rounds, together=asked.together)
+        case "backup":
+            return backup.run(lab, rounds=asked.rounds, proof=asked.proof)
+        case "api":
+            return api.run(lab, quick=asked.quick)
+        case _:
+            return idle.run(lab, servers=asked.servers, minutes=asked.minutes, sample_s=asked.sample)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script/bench", description="Measure OpenVPS on this machine.")
     parser.add_argument("--sample", type=int, default=30, help="seconds between samples of usage (30)")
@@ -111,6 +119,9 @@ def _arguments() -> argparse.Namespace:
     eight = benches.add_parser("steps", help="random operations against a model, on a simulated engine that fails")
     eight.add_argument("--steps", type=int, default=10_000)
     benches.add_parser("cluster", help="prove a cluster of three as a cell: members killed, quorum lost and back")
+    six = benches.add_parser("backup", help="a backup beside a plain `incus export`, by its bytes and its memory")
+    six.add_argument("--rounds", type=int, default=3, help="of each (3)")
+    six.add_argument("--proof", action="store_true", help="prove the last one, too")
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
     last = benches.add_parser("cli", help="how long a customer's command takes, beside an empty Python")
     last.add_argument("--rounds", type=int, default=20)

@@ -22,12 +22,16 @@ class Account:
             base_url=lab.url, headers={"Authorization": f"Bearer {lab.token}"}, timeout=60, trust_env=False
         )
 
-    def create(self, name: str) -> int:
-        """Ask for a server of the smallest plan; returns its id."""
-        body = {"name": name, "plan_id": 100, "os_id": 3, "location": "us-west"}
+    def create(self, name: str, *, plan_id: int = 100) -> int:
+        """Ask for a server, of the smallest plan; returns its id."""
+        body = {"name": name, "plan_id": plan_id, "os_id": 3, "location": "us-west"}
         server: int = self._http.post("/servers/", json=body).raise_for_status().json()["id"]
         self._made.append(server)
         return server
+
+    def post(self, path: str) -> dict[str, Any]:
+        """Ask for something, and return the answer."""
+        return self._http.post(path).raise_for_status().json()
 
     def get(self, server: int) -> dict[str, Any]:
         """Return a server as the API shows it."""

@@ -31,6 +31,10 @@ def folder(stage: Stage) -> Path:
     return folder
 
 
+def run(*argv: str) -> None:
+    subprocess.run(argv, check=True, timeout=60)
+
+
 def restic(folder: Path, *words: str, stdin: bytes = b"") -> bytes:
     """Run restic as the store's operator would."""
     own = {"RESTIC_REPOSITORY": str(folder / "store"), "RESTIC_PASSWORD_FILE": str(folder / "key")}
@@ -205,17 +209,17 @@ async def test_planted_keys_in_a_stored_backup_have_no_effect(stage: Stage, fold
 async def test_a_full_store_is_told_at_once_and_a_backup_is_made_when_it_has_room(stage: Stage, folder: Path) -> None:
     number = await stage.a_server("stopped")
     (folder / "store").mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder / "store")], check=True)
+    run("mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder / "store"))
     try:
         backup = await stage.a_backup(number, settled=False)
         await backups.converge(stage.context(), backup)
         assert await status(stage, backup) == ("in_progress", store.StoreFull.told)
-        subprocess.run(["mount", "-o", "remount,size=64m", str(folder / "store")], check=True)
+        run("mount", "-o", "remount,size=64m", str(folder / "store"))
         await stage.settle_backup(backup)
         assert await status(stage, backup) == ("completed", None)
         await nothing_in_the_engine(stage, number, backup)
     finally:
-        subprocess.run(["umount", str(folder / "store")], check=True)
+        run("umount", str(folder / "store"))
 
 
 async def test_a_store_that_was_there_and_is_not_is_away_and_not_made_anew(stage: Stage, folder: Path) -> None:

@@ -46,6 +46,11 @@ def prepared(stage: Stage) -> Stage:
     return stage
 
 
+def give_to_the_worker(folder: Path) -> None:
+    """Make what this process stored, which is root, its whose process it would be."""
+    subprocess.run(["chown", "-R", WORKER_USER, str(folder)], check=True)
+
+
 async def lost(stage: Stage, database_url: str) -> None:
     """Lose the database, and the key by which remote cells know us."""
     await stage.world.database.close()
@@ -63,8 +68,7 @@ async def test_a_lost_database_comes_back_from_the_store_and_agrees_with_the_eng
     runs, off = await stage.a_server("active"), await stage.a_server("stopped")
     backup = await stage.a_backup(runs)
     key = own_files(stage.world.config)[1].read_bytes()
-    # This process is root, where the worker is nobody: what it stored is the worker's.
-    subprocess.run(["chown", "-R", WORKER_USER, str(store.folder(stage.world.config) / "store")], check=True)
+    give_to_the_worker(store.folder(stage.world.config) / "store")
     assert await asyncio.to_thread(control_plane.backup) == 0, capsys.readouterr().err
     late = await stage.a_server("active")
 

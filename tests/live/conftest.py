@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from customer import Customer
+from far import Far, Wire, listening
 
 from lab import Lab
 
@@ -20,3 +21,16 @@ def customer(lab: Lab) -> Iterator[Customer]:
 def server(customer: Customer) -> dict[str, Any]:
     """Return a small server that runs."""
     return customer.until(customer.create()["id"], "active")
+
+
+@pytest.fixture
+def far(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Far]:
+    customer = Customer(lab)
+    name = f"far{sum(request.node.name.encode()) % 1000}"
+    far = Far(customer, Wire(listening(customer)), name)
+    added = far.add(far.token())
+    try:
+        assert added.returncode == 0, added.stderr
+        yield far
+    finally:
+        far.end()

@@ -1,6 +1,7 @@
 """A real server's disk goes into the store, and comes back out of it: by us, and without us."""
 
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 from customer import Customer
+from far import Far
 
 pytestmark = pytest.mark.live
 
 
-def ended(customer: Customer, answer: Any) -> dict[str, Any]:
+def ended(customer: Customer, answer: Any, timeout_s: float = 90) -> dict[str, Any]:
     """Wait for the action of an answer."""
     assert answer.status_code in {200, 201}, answer.text
 
@@ -21,7 +23,7 @@ def ended(customer: Customer, answer: Any) -> dict[str, Any]:
         action = customer.http("GET", f"/actions/{answer.json()['action_id']}/?wait=25").json()
         return action if action["finished_at"] else None
 
-    action = customer.eventually(done, timeout_s=90)
+    action = customer.eventually(done, timeout_s=timeout_s)
     assert action["status"] == "completed", action
     return answer.json()
 
@@ -73,7 +75,7 @@ mkdir -p /srv/data && cd /srv/data && head -c 3000000 /dev/urandom > big && ln b
 mkfifo pipe && install -o 33 -g 70000 -m 4750 /bin/true owned && echo old > note && touch 'a name with spaces'
 setcap cap_net_raw+ep owned 2>/dev/null
 python3 -c "import os; os.setxattr('note', 'user.mine', b'\\x01\\xff')" 2>/dev/null
-sync
+truncate -s 40M sparse && printf end >> sparse
 """
 
 
@@ -91,5 +93,33 @@ def test_a_destroyed_server_is_restored_from_its_backup(customer: Customer, serv
     assert customer.try_ssh(server, "cat /root/later")[0] != 0
     assert customer.get(number)["ip_address"] == server["ip_address"]
     assert customer.try_ssh(server, "fallocate -l 2200M /big")[0] != 0
+    # And it is proved: with all that was written above, in a machine that is gone afterwards.
+    proved = ended(customer, customer.http("POST", f"/backups/{backup['id']}/verify/"), timeout_s=180)
+    assert proved["verified_at"] is None
+    shown = customer.http("GET", f"/backups/{backup['id']}/").json()
+    assert (shown["verify_error"], shown["verified_at"] is None) == (None, False)
+    customer.eventually(lambda: "verify-" not in customer.incus("list", "--format", "csv"), timeout_s=60)
     wanted = f"backup-{backup['id']}"
     customer.eventually(lambda: wanted not in customer.incus("image", "list", "--format", "json"), timeout_s=60)
+
+
+def test_a_server_comes_back_from_the_store_alone_in_another_location(
+    customer: Customer, server: dict[str, Any], far: Far
+) -> None:
+    customer.ssh(server, FILL)
+    before = customer.ssh(server, MANIFEST)
+    identity = customer.ssh(server, "cat /etc/machine-id")
+    backup = ended(customer, customer.http("POST", f"/servers/{server['id']}/backup/"))
+    customer.http("DELETE", f"/servers/{server['id']}/")
+    customer.eventually(lambda: not customer.rows("SELECT 1 FROM server WHERE id = %s", server["id"]), timeout_s=60)
+    shown = customer.http("GET", f"/backups/?server_id={server['id']}").json()
+    assert [one["status"] for one in shown["results"]] == ["completed"]
+    made = far.customer.create(location=far.name, name="again", os_id=None, backup_id=backup["id"])
+    again = customer.until(made["id"], "active", 120)
+    assert again["location"] == far.name
+    customer.up_again(again)
+    assert customer.ssh(again, MANIFEST) == before
+    assert customer.ssh(again, "cat /etc/machine-id; hostname") == f"{identity}again\n"
+    instances = json.loads(customer.incus("list", "--project", far.project, "--format", "json"))
+    assert [one["name"] for one in instances] == [f"vps-{again['id']}"]
+    assert set(instances[0]["devices"]) == {"root", "eth0"}

@@ -5,7 +5,6 @@ import json
 import pwd
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,6 @@ from lab import Lab
 pytestmark = pytest.mark.live
 
 MANY = 60
-
-
-@pytest.fixture
-def far(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Far]:
-    customer = Customer(lab)
-    name = f"far{sum(request.node.name.encode()) % 1000}"
-    far = Far(customer, Wire(listening(customer)), name)
-    added = far.add(far.token())
-    try:
-        assert added.returncode == 0, added.stderr
-        yield far
-    finally:
-        far.end()
 
 
 def test_a_server_lives_on_a_cell_over_https_that_its_worker_noticed_by_itself(far: Far) -> None:

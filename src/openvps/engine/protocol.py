@@ -145,7 +145,7 @@ class Machines(Protocol):
     """One server's machine. Raises EngineError's."""
 
     async def look(self, name: str) -> Machine | None:
-        """Return what is there, or None. Raises Busy while it is being made."""
+        """Return what is there, or None. Raises Busy while it is being made or gets another disk."""
         ...
 
     async def create(self, spec: MachineSpec, *, start: bool = True) -> None:

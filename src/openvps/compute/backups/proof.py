@@ -24,7 +24,7 @@ from openvps.core import jobs, log
 from openvps.core.clock import now
 from openvps.core.db import Connection, Database
 from openvps.engine import manifest
-from openvps.engine.protocol import Away, Engine, EngineError, MachineSpec
+from openvps.engine.protocol import RESTORING, Away, Busy, Engine, EngineError, MachineSpec
 
 logger = log.get(__name__)
 
@@ -126,7 +126,10 @@ async def _prove(context: Context, row: queries.Row, lend: Lend) -> None:
     marks: Mapping[str, str] = machine.marks if machine else {}
     if GIVEN not in marks:
         image = await lend(context, row, row.verify_cell_id, name, fresh=True)
-        await patiently(lambda: engine.rebuild(name, image))
+        await engine.mark(name, RESTORING, "1")
+        while not await patiently(lambda: _is_given(engine, name)):
+            with contextlib.suppress(Busy):  # it goes on in the engine
+                await engine.rebuild(name, image)
         await engine.mark(name, GIVEN, "1")
     if COMPARED not in marks:
         await _compare(context, row, engine)
@@ -138,6 +141,12 @@ async def _prove(context: Context, row: queries.Row, lend: Lend) -> None:
                 await asyncio.sleep(BUSY_S)
     except TimeoutError as error:
         raise _NotProved(f"Its files are as they were, but its system isn't up after {BOOT_S:.0f} s.") from error
+
+
+async def _is_given(engine: Engine, name: str) -> bool:
+    """Whether the machine has been given its disk: a mark that was set before is gone then. Raises Busy."""
+    machine = await engine.look(name)
+    return machine is not None and RESTORING not in machine.marks
 
 
 async def _spec(context: Context, row: queries.Row) -> MachineSpec:

@@ -153,6 +153,11 @@ async def ensure_machine(at: Sight) -> None:
         return
     if at.row.ready_at is not None:
         raise Failed("The server's disk is gone from its host. Restore a backup, or delete the server.")
+    if at.row.restore_from is not None and at.row.restore_begun:
+        # One that was made of a backup couldn't be started, and went: the next has yet to be given that disk.
+        async with at.context.database.begin() as conn:
+            await queries.restore_begins(conn, at.row.id, at.row.version, begins=False)
+        raise Wait
     # One that is made of a backup is given that disk before it starts for the first time.
     await at.engine.create(spec(at), start=at.row.restore_from is None)
     raise Wait

@@ -260,11 +260,10 @@ async def stored(conn: Connection, account_id: int, reference: int | UUID) -> Re
     return (await conn.execute(select(*columns).where(*where).with_for_update())).one_or_none()
 
 
-async def restore_begins(conn: Connection, server_id: int, version: int) -> None:
-    """Note that the engine is told to restore from now on, unless the server was sent elsewhere since `version`."""
-    await conn.execute(
-        update(server).where(server.c.id == server_id, server.c.version == version).values(restore_begun=True)
-    )
+async def restore_begins(conn: Connection, server_id: int, version: int, *, begins: bool = True) -> None:
+    """Note that the engine is told to restore from now on, or wasn't yet, unless the server was sent elsewhere since."""
+    here = (server.c.id == server_id, server.c.version == version)
+    await conn.execute(update(server).where(*here).values(restore_begun=begins))
 
 
 async def status_of(conn: Connection, account_id: int, reference: int | UUID) -> str | None:

@@ -24,6 +24,8 @@ SPARE_STEPS_A_START = 3
 
 STALE_NIC_TEXTS = ("Failed to create the veth interfaces", "File exists")
 EXISTS_TEXTS = ("already exists", "UNIQUE constraint failed: instances")
+# What gives a machine its disk. Told to rebuild while it rebuilds, Incus does both at once, and the disk is lost.
+DISK_WORK = ("Creating instance", "Rebuilding instance", "Restoring snapshot")
 SETTLE_S, SETTLE_LOOKS = 0.1, 5  # how long a machine's end may take to be recorded
 
 
@@ -36,12 +38,12 @@ class IncusMachines:
         self._guest = Guest(client)
 
     async def look(self, name: str) -> Machine | None:
-        """Return what is there, or None. Raises Busy while it is being made."""
+        """Return what is there, or None. Raises Busy while it is being made or gets another disk."""
         try:
             instance = await self._client.get(path_of(name))
             # A running one needs no second question: this is the hot path.
             if instance["status"] != "Running":
-                # The record appears before the disk does.
+                # The record appears before the disk does, and is there while the disk is another's.
                 if await self._being_made(name):
                     raise Busy(f"{name} is being made")
                 instance = await self._settled(name, instance)
@@ -147,7 +149,7 @@ class IncusMachines:
     async def _being_made(self, name: str) -> bool:
         operations: dict[str, list[dict[str, Any]]] = await self._client.get("/1.0/operations", recursion="1")
         return any(
-            operation["description"] == "Creating instance" and name in subjects(operation)
+            operation["description"] in DISK_WORK and name in subjects(operation)
             for group in operations.values()
             for operation in group
             if operation["status_code"] < SUCCESS

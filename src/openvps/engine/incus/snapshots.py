@@ -143,6 +143,8 @@ class IncusSnapshots:
 
     async def rebuild(self, name: str, image: str) -> None:
         """Give the stopped machine, which has no snapshots, a fresh disk of this image. Raises Missing."""
+        if await self._at_work(name):
+            raise Busy(f"{name} is being rebuilt")
         await self._client.get(f"/1.0/images/{image}")
         source = {"type": "image", "fingerprint": image}
         await self._client.run("POST", f"{path_of(name)}/rebuild", json={"source": source})

@@ -42,23 +42,9 @@ OPERATORS: dict[str, tuple[str, str | None]] = {
     "action": ("ops.commands.action:app", "Everybody's unfinished actions: list, try again, cancel."),
     "service": ("ops.commands.service:app", "Run api and worker under systemd, several of each."),
     "audit": ("ops.commands.operating:audit", None),
+    "backup-control-plane": ("ops.commands.database:backup_control_plane", None),
+    "restore-control-plane": ("ops.commands.database:restore_control_plane", None),
     "database": ("ops.commands.database:app", "Put the database back to what it was before an upgrade."),
-TOPICS: dict[str, tuple[str, str | None]] = {
-    # command: where it is, and what `openvps --help` says of it (None: a function's own first line, read at once)
-    "up": ("machine:up", None),
-    "down": ("machine:down", None),
-    "api": ("machine:api", None),
-    "worker": ("machine:worker", None),
-    "doctor": ("machine:doctor", None),
-    "image": ("image:app", "Build, list and retire the system images that new servers start from."),
-    "account": ("account:app", "Make, list, change, disable and delete customers' accounts."),
-    "plan": ("plan:app", "List, add, change and retire the plans that servers are sold by."),
-    "token": ("token:app", "Make, list and revoke API tokens of any account."),
-    "cell": ("cell:app", "Add, list, change and remove cells on other machines."),
-    "host": ("host:app", "Prepare a host of another cell, whose worker runs elsewhere."),
-    "backup-control-plane": ("database:backup_control_plane", None),
-    "restore-control-plane": ("database:restore_control_plane", None),
-    "database": ("database:app", "Put the database back to what it was before an upgrade."),
 }
 
 app = App(
