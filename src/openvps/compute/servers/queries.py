@@ -261,7 +261,7 @@ async def stored(conn: Connection, account_id: int, reference: int | UUID) -> Re
 
 
 async def restore_begins(conn: Connection, server_id: int, version: int, *, begins: bool = True) -> None:
-    """Note that the engine is told to restore from now on, or wasn't yet, unless the server was sent elsewhere since."""
+    """Note that the engine is told to restore from now on, or not yet, unless the server was sent elsewhere since."""
     here = (server.c.id == server_id, server.c.version == version)
     await conn.execute(update(server).where(*here).values(restore_begun=begins))
 
