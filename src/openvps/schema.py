@@ -708,3 +708,14 @@ consistency_report = Table(  # a look at whether engine and database agree, and 
     _created_at(),
     CheckConstraint("status IN ('queued', 'running', 'completed')", name="status"),
 )
+
+skipped_numbers = (
+    Table(  # that no row was ever given: what is named after them in engine and store isn't ours to touch
+        "skipped_numbers",
+        metadata,
+        Column("of", Text, nullable=False),  # the table
+        Column("first", BigInteger, nullable=False),
+        Column("last", BigInteger, nullable=False),
+        PrimaryKeyConstraint("of", "first"),
+    )
+)

@@ -14,6 +14,8 @@ from stage import Stage
 from lab import Lab
 from openvps.cells import own_files
 from openvps.compute.backups import store
+from openvps.compute.consistency import compare
+from openvps.compute.locations import queries as locations
 from openvps.compute.servers import watch
 from openvps.ops import backup_key, client_certificate, control_plane, machine
 from openvps.ops.machine import WORKER_USER
@@ -82,6 +84,11 @@ async def test_a_lost_database_comes_back_from_the_store_and_agrees_with_the_eng
     assert [tuple(row) for row in rows] == [(runs, "active", None), (off, "stopped", None)]
     for number, status in ((runs, "active"), (off, "stopped")):
         await stage.agree(number, status)
+    async with stage.world.database.begin() as conn:
+        cell = await locations.cell_row(conn, stage.world.cell_id)
+    found = {one.subject: one.repair for one in await compare.look_at_cell(stage.world.database, cell, stage.engine)}
+    assert not {f"vps-{runs}", f"vps-{off}", str(runs), str(off)} & set(found)
+    assert found[f"vps-{late}"] is None  # found, and no repair deletes it
     shown = (await stage.customer("GET", f"/backups/{backup}/")).json()
     assert shown["status"] == "completed"
     # What was made after the backup is nobody's now, and stays so: no new server gets its name, nor its disk.

@@ -24,10 +24,15 @@ ANEW = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 # What was made after the dump is still in the engine and in the store, under the numbers that come next: a new server
 # of another customer mustn't find it there and take it for its own.
 SKIPPED = 100_000
-SKIP = f"""DO $$ DECLARE one record; BEGIN
-    FOR one IN SELECT sequencename, last_value FROM pg_sequences
+SKIP = f"""DO $$ DECLARE of text; was bigint; BEGIN
+    CREATE TABLE IF NOT EXISTS public.skipped_numbers (of text NOT NULL, first bigint NOT NULL, last bigint NOT NULL,
+        CONSTRAINT pk_skipped_numbers PRIMARY KEY (of, first));
+    FOR of, was IN SELECT split_part(sequencename, '_', 1), coalesce(last_value, 0) FROM pg_sequences
         WHERE schemaname = 'public' AND sequencename IN ('server_id_seq', 'snapshot_id_seq', 'backup_id_seq')
-    LOOP PERFORM setval(format('public.%I', one.sequencename), coalesce(one.last_value, 0) + {SKIPPED}); END LOOP;
+    LOOP
+        PERFORM setval(format('public.%I', of || '_id_seq'), was + {SKIPPED});
+        INSERT INTO public.skipped_numbers VALUES (of, was + 1, was + {SKIPPED});
+    END LOOP;
 END $$"""
 
 

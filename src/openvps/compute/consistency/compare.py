@@ -3,6 +3,7 @@
 The rows are read before and after the engine: what is in either is somebody's, and only what rests in both is missed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from openvps.compute.consistency import queries
@@ -25,6 +26,7 @@ class Rows:
     backups: frozenset[int]  # that may need something in the engine
     images: dict[str, bool]
     last_number: int
+    never_given: Sequence[tuple[int, int]]
 
 
 async def rows_of(database: Database, cell_id: int) -> Rows:
@@ -37,6 +39,7 @@ async def rows_of(database: Database, cell_id: int) -> Rows:
             backups=await queries.backups_at_work(conn),
             images=await queries.cell_images(conn, cell_id),
             last_number=await queries.last_server_number(conn),
+            never_given=await queries.never_given(conn),
         )
 
 
@@ -76,6 +79,11 @@ def _at_work(name: str, before: Rows, after: Rows) -> bool:
     return number.isascii() and number.isdecimal() and int(number) in before.backups | after.backups
 
 
+def _never_given(number: int, rows: Rows) -> bool:
+    """Whether this database never gave a server that number: one to come, or one that was skipped."""
+    return number > rows.last_number or any(first <= number <= last for first, last in rows.never_given)
+
+
 def _machines(here: _Here, before: Rows, found: Inventory, after: Rows) -> list[Finding]:
     """Machines that are no server's. One with a number that this database never gave out is another database's."""
     findings: list[Finding] = []
@@ -85,7 +93,7 @@ def _machines(here: _Here, before: Rows, found: Inventory, after: Rows) -> list[
             continue
         if number is None and name.startswith("verify-") and _at_work(name, before, after):
             continue
-        if number is not None and number > after.last_number:
+        if number is not None and _never_given(number, after):
             text = f"{name} has a number that this database never gave out: was it put back to an older state?"
             findings.append(here.finds("machine", ORPHAN, name, text, None))
         else:

@@ -67,6 +67,12 @@ async def last_server_number(conn: Connection) -> int:
     return int(found.scalar_one())
 
 
+async def never_given(conn: Connection) -> list[tuple[int, int]]:
+    """Return the ranges of numbers below the last that no server ever had: skipped when the database was put back."""
+    found = await conn.execute(text("SELECT first, last FROM skipped_numbers WHERE of = 'server'"))
+    return [(row.first, row.last) for row in found]
+
+
 async def cell_snapshots(conn: Connection, cell_id: int) -> list[Record]:
     """Return a cell's snapshots: server, and whether the engine must have it now."""
     found = await conn.execute(
