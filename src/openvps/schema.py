@@ -709,13 +709,11 @@ consistency_report = Table(  # a look at whether engine and database agree, and 
     CheckConstraint("status IN ('queued', 'running', 'completed')", name="status"),
 )
 
-skipped_numbers = (
-    Table(  # that no row was ever given: what is named after them in engine and store isn't ours to touch
-        "skipped_numbers",
-        metadata,
-        Column("of", Text, nullable=False),  # the table
-        Column("first", BigInteger, nullable=False),
-        Column("last", BigInteger, nullable=False),
-        PrimaryKeyConstraint("of", "first"),
-    )
+skipped_numbers = Table(  # that no row ever had: what is named after them in engine and store is another's
+    "skipped_numbers",
+    metadata,
+    Column("of", Text, nullable=False),  # the table
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    PrimaryKeyConstraint("of", "first"),
 )
