@@ -93,6 +93,7 @@ def config(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[setti
     monkeypatch.setenv("OPENVPS_DATABASE_URL", database_url)
     monkeypatch.setenv("OPENVPS_CONTAINER_PLANS", "everyone")
     monkeypatch.setenv("OPENVPS_CONFIG", "/nonexistent")
+    monkeypatch.setenv("OPENVPS_METRICS_LISTEN", "")  # hundreds of them at once
     settings.load.cache_clear()
     yield settings.load()
     settings.load.cache_clear()

@@ -41,8 +41,11 @@ from openvps.compute.systems import api as systems_api
 from openvps.core import log, settings
 from openvps.core.db import Database
 from openvps.core.errors import Error, Unauthenticated, Unavailable
+from openvps.core.exposition import exposed
 from openvps.core.http.conditional import Conditional
 from openvps.core.http.envelope import Envelope
+from openvps.core.http.measured import Measured
+from openvps.monitoring.facts import Facts
 from openvps.web import api as web_api
 from openvps.web import invoice as invoice_api
 
@@ -99,6 +102,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(sqlalchemy.exc.OperationalError, _database_away)
     app.add_exception_handler(sqlalchemy.exc.TimeoutError, _database_away)
     # Each is put around those before it: the last is the outermost.
+    app.add_middleware(Measured)
     app.add_middleware(_TrailingSlash)
     app.add_middleware(Conditional)
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)
@@ -112,7 +116,8 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     app.state.changes = Changes(app.state.settings.conninfo("api"))
     app.state.feeds = Feeds(app.state.database, app.state.changes, a_token=app.state.settings.event_streams)
     settling = asyncio.create_task(app.state.rate_limit.keep_settling(app.state.database))
-    yield
+    async with exposed(app.state.settings, first=0, facts=Facts(app.state.database)):
+        yield
     settling.cancel()
     await app.state.rate_limit.try_to_settle(app.state.database)
     await app.state.feeds.close()

@@ -32,9 +32,10 @@ from openvps.compute.servers.converge import Context, converge
 from openvps.compute.servers.suspension import enforce
 from openvps.compute.snapshots import converge as snapshots
 from openvps.compute.usage import partitions
-from openvps.core import jobs, log, settings
+from openvps.core import jobs, log, metrics, settings
 from openvps.core.clock import now
 from openvps.core.db import Database
+from openvps.core.exposition import exposed
 from openvps.engine.protocol import Engine, EngineError
 from openvps.schema import turn
 
@@ -70,7 +71,7 @@ async def _run(config: settings.Settings) -> None:
     async def converge_snapshot(snapshot_id: int) -> None:
         await snapshots.converge(context, snapshot_id)
 
-    app.task(name=jobs.CONVERGE_SERVER)(converge_server)
+    app.task(name=jobs.CONVERGE_SERVER)(_measured(jobs.CONVERGE_SERVER, converge_server))
 
     async def converge_backup(backup_id: int) -> None:
         await backups.converge(context, backup_id)
@@ -78,23 +79,39 @@ async def _run(config: settings.Settings) -> None:
     async def check_consistency(report_id: int) -> None:
         await look.keep(context, report_id)
 
-    app.task(name=jobs.CHECK_CONSISTENCY)(check_consistency)
-    app.task(name=jobs.CONVERGE_SNAPSHOT)(converge_snapshot)
-    app.task(name=jobs.CONVERGE_BACKUP)(converge_backup)
+    app.task(name=jobs.CHECK_CONSISTENCY)(_measured(jobs.CHECK_CONSISTENCY, check_consistency))
+    app.task(name=jobs.CONVERGE_SNAPSHOT)(_measured(jobs.CONVERGE_SNAPSHOT, converge_snapshot))
+    app.task(name=jobs.CONVERGE_BACKUP)(_measured(jobs.CONVERGE_BACKUP, converge_backup))
     courier, changes = webhooks.Courier(database, config), Changes(conninfo)
 
     async def deliver_webhook(webhook_id: int) -> None:
         await courier.deliver(webhook_id)
 
-    app.task(name=jobs.DELIVER_WEBHOOK)(deliver_webhook)
+    app.task(name=jobs.DELIVER_WEBHOOK)(_measured(jobs.DELIVER_WEBHOOK, deliver_webhook))
     cells = Cells(context, engines, lambda name, interval_s: _take_turn(database, name, interval_s))
     try:
         async with app.open_async():
             await cells.reread()
-            await _work(app, context, cells, changes)
+            async with exposed(config, first=1):
+                await _work(app, context, cells, changes)
     finally:
         await changes.close()
         await database.close()
+
+
+def _measured(name: str, run: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Count and time a job."""
+
+    async def measured(**arguments: int) -> None:
+        with metrics.JOB_S.labels(name).time():
+            try:
+                await run(**arguments)
+            except BaseException:
+                metrics.JOBS.labels(name, "failed").inc()
+                raise
+        metrics.JOBS.labels(name, "done").inc()
+
+    return measured
 
 
 async def _work(app: App, context: Context, cells: Cells, changes: Changes) -> None:
@@ -140,8 +157,10 @@ async def _every(context: Context, name: str, interval_s: float, run: Callable[[
         except asyncio.CancelledError:
             raise
         except EngineError as error:
+            metrics.WATCHER_FAILURES.labels(name).inc()
             logger.warning("engine_failed", watcher=name, error=str(error), kind=type(error).__name__)
         except Exception:
+            metrics.WATCHER_FAILURES.labels(name).inc()
             logger.exception("watcher_failed", watcher=name)
         await asyncio.sleep(interval_s)
 

@@ -5,10 +5,10 @@ from typing import Any
 import anyio.to_thread
 import httpx2
 import pytest
-from published_stub import published_stub
 
 from factories import World
 from openvps.client import AsyncClient, Client, errors
+from published_stub import published_stub
 from walk import awalk, walk
 
 pytestmark = pytest.mark.anyio

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Integer, func, insert, literal_column, select, text, update
 
+from openvps.core import metrics
 from openvps.core.db import Connection, Record
 from openvps.schema import action
 
@@ -115,4 +116,6 @@ async def finish(conn: Connection, ids: Sequence[int], status: str, error: str |
     values: dict[str, object] = {"status": status, "error": error, "finished_at": func.now()}
     if status == "completed":
         values["progress"] = 100
-    await conn.execute(update(action).where(action.c.id.in_(ids), action.c.finished_at.is_(None)).values(values))
+    ended = update(action).where(action.c.id.in_(ids), action.c.finished_at.is_(None)).values(values)
+    for kind in (await conn.execute(ended.returning(action.c.kind))).scalars():
+        metrics.ACTIONS.labels(kind, status).inc()

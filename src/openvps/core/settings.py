@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_CONFIG = "/etc/openvps/openvps.env"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 Network = IPv4Network | IPv6Network
 Texts = Annotated[list[str], NoDecode]
 
@@ -36,6 +37,14 @@ class Settings(BaseSettings):
     )
     tls_certificate: Path | None = Field(default=None, description="PEM chain; needed to listen beyond loopback")
     tls_key: Path | None = Field(default=None, description="PEM key of the certificate")
+    metrics_listen: str | None = Field(
+        default="127.0.0.1:9750",
+        pattern=r"^(\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$",
+        description="host:port of /metrics, of further processes the next free ones; empty: none",
+    )
+    metrics_token: str | None = Field(
+        default=None, min_length=16, description="what /metrics asks for; needed to have it beyond loopback"
+    )
     trusted_proxies: Texts = Field(
         default=[], description="addresses whose X-Forwarded-For is believed; they end TLS in front of the API"
     )
@@ -208,6 +217,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("metrics_listen", mode="before")
+    @classmethod
+    def _none(cls, value: object) -> object:
+        return value or None
+
     @field_validator("reserved_addresses", "allowed_private", "webhook_allowed")
     @classmethod
     def _networks(cls, value: list[str]) -> list[str]:
@@ -226,6 +240,9 @@ class Settings(BaseSettings):
                 f"listen={self.listen}: beyond loopback a certificate (OPENVPS_TLS_CERTIFICATE, OPENVPS_TLS_KEY) "
                 "or the TLS proxy's address (OPENVPS_TRUSTED_PROXIES) is needed"
             )
+        metrics_host = (self.metrics_listen or "localhost:0").rpartition(":")[0].strip("[]")
+        if metrics_host not in LOOPBACK and self.metrics_token is None:
+            raise ValueError("metrics_listen: beyond loopback a token (OPENVPS_METRICS_TOKEN) is needed")
         return self
 
     @property
@@ -246,7 +263,7 @@ class Settings(BaseSettings):
     @property
     def loopback(self) -> bool:
         """Whether only this machine can reach the API."""
-        return self.host in {"127.0.0.1", "::1", "localhost"}
+        return self.host in LOOPBACK
 
     @property
     def base_url(self) -> str:

@@ -17,7 +17,7 @@ from openvps.actions.events import queries
 from openvps.actions.events.queries import Wanted
 from openvps.actions.events.shape import frame, missed
 from openvps.actions.waiting import Changes
-from openvps.core import log
+from openvps.core import log, metrics
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
 from openvps.core.errors import TooMany
@@ -95,11 +95,13 @@ class Feeds:
             raise TooMany(f"This account has {TOKENS * self._a_token} streams open already.", retry_after_s=60)
         self._by_token[caller.token_id] += 1
         self._by_account[caller.account_id] += 1
+        metrics.STREAMS.inc()
         reader = Reader(self, caller)
         try:
             reader.feed = await self._enter(reader)
             yield reader
         finally:
+            metrics.STREAMS.dec()
             self._leave(reader)
             self._by_token -= Counter([caller.token_id])  # in place, and without those that are 0
             self._by_account -= Counter([caller.account_id])

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from openvps.actions.waiting import Changes
 from openvps.actions.webhooks import queries, signing
-from openvps.core import jobs, log, outward
+from openvps.core import jobs, log, metrics, outward
 from openvps.core.clock import now
 from openvps.core.db import Connection, Database, Record
 from openvps.core.settings import Settings
@@ -117,6 +117,7 @@ class Courier:
         for delivery, attempt in ended:
             again = at + timedelta(seconds=_wait_s(delivery.attempts, attempt.retry_after_s))
             status = "delivered" if attempt.good else "pending" if again < delivery.give_up_at else "failed"
+            metrics.WEBHOOK_ATTEMPTS.labels(status).inc()
             await queries.end(
                 conn, delivery, status=status, next_at=again, answer=attempt.status, error=attempt.error
             )

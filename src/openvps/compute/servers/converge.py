@@ -19,7 +19,7 @@ from openvps.compute.servers.gate import Gate
 from openvps.compute.servers.readiness import add_keys, ready
 from openvps.compute.servers.states import SETTLED, goal, level, transition
 from openvps.compute.servers.stored import OF_A_BACKUP
-from openvps.core import log
+from openvps.core import log, metrics
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
 from openvps.core.settings import Settings
@@ -391,10 +391,12 @@ async def converge(context: Context, server: int, *, patience_s: float = 30.0) -
     started, progress = now(), 0
     while True:
         try:
+            metrics.LOOKS.inc()
             wait_s, progress = await _look_once(context, server, progress)
         except Busy:
             wait_s = BUSY_S
         except EngineError as error:  # Away, or refused: perhaps better later, until the deadline
+            metrics.ENGINE_FAILURES.labels(type(error).__name__).inc()
             logger.warning("engine_failed", server=server, error=str(error), kind=type(error).__name__)
             wait_s = AWAY_S
         if wait_s is None:

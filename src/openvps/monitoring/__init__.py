@@ -1,0 +1,1 @@
+"""What an operator watches of the whole installation, read from the database when Prometheus asks."""
