@@ -4,12 +4,14 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from factories import World
 from openvps.billing.charge import Terms, charge
 from openvps.compute.servers.suspension import enforce
 from openvps.core.money import first_hours
 from openvps.ledger import queries as ledger
+from openvps.ledger import rates
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +80,24 @@ async def test_stopped_and_suspended_servers_cost_as_much_as_running_ones(world:
         "SELECT count(*) >= 480, max(amount_micro) < 0 FROM ledger_entry WHERE kind = 'hour' GROUP BY server_id"
     )
     assert [tuple(row) for row in rows] == [(True, True)] * 3
+
+
+async def test_the_moment_of_a_change_is_read_behind_the_lock(world: World) -> None:
+    client = await world.a_client()
+
+    async def second() -> datetime:
+        async with world.database.begin() as conn:
+            return await rates.lock(conn, client.account_id)
+
+    async with world.database.begin() as conn:
+        await rates.lock(conn, client.account_id)
+        waiting = asyncio.create_task(second())
+        while not (  # noqa: ASYNC110 -- what is waited for is another connection's lock
+            await conn.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted"))
+        ).all():
+            await asyncio.sleep(0)
+        last = (await conn.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    assert await waiting > last
 
 
 async def test_several_workers_that_charge_at_once_enter_each_hour_once(world: World) -> None:

@@ -27,9 +27,12 @@ class Rate:
 
 
 async def lock(conn: Connection, account_id: int) -> datetime:
-    """Lock what an account runs up; returns the moment, by the one clock that all processes share."""
-    await conn.execute(select(account.c.id).where(account.c.id == account_id).with_for_update(key_share=True))
-    return (await conn.execute(select(func.clock_timestamp()))).scalar_one()
+    """Lock what an account runs up; returns the moment, by the one clock that all processes share.
+
+    The clock is read for a row that comes out of the lock: PostgreSQL never folds a locking WITH into its query.
+    """
+    mine = select(account.c.id).where(account.c.id == account_id).with_for_update(key_share=True).cte("mine")
+    return (await conn.execute(select(func.clock_timestamp()).select_from(mine))).scalar_one()
 
 
 def next_hour(started_at: datetime, at: datetime) -> datetime:
@@ -40,12 +43,11 @@ def next_hour(started_at: datetime, at: datetime) -> datetime:
 async def start(conn: Connection, *, account_id: int, server_id: int, name: str, rate: Rate, at: datetime) -> None:
     """Have a server charged from `at` on."""
     traffic_at = at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    await conn.execute(
-        insert(meter).values(
-            server_id=server_id, account_id=account_id, name=name, started_at=at, due_at=at, traffic_at=traffic_at
-        )
+    metered = insert(meter).values(
+        server_id=server_id, account_id=account_id, name=name, started_at=at, due_at=at, traffic_at=traffic_at
     )
-    await conn.execute(insert(rate_period).values(server_id=server_id, begins_at=at, **asdict(rate)))
+    rated = insert(rate_period).values(server_id=server_id, begins_at=at, **asdict(rate))
+    await conn.execute(rated.add_cte(metered.cte("metered")))
 
 
 async def change(conn: Connection, server_id: int, rate: Rate, at: datetime) -> None:
