@@ -24,9 +24,11 @@ from openvps.engine.protocol import (
     EngineError,
     Event,
     ImageOfDisk,
+    Inventory,
     Machine,
     MachineSpec,
     Missing,
+    StoredImage,
     Usage,
 )
 
@@ -237,6 +239,26 @@ class Simulated:
     async def usage(self) -> dict[str, Usage]:
         """Return every running machine's counters in one call, by name."""
         return {name: Usage(1.0, 1 << 20, 0, 0) for name, made in self._machines.items() if made.running}
+
+    async def inventory(self) -> Inventory:
+        """Return all that is kept in the cell."""
+        machines = self._machines.items()
+        return Inventory(
+            addresses={name: frozenset(made.spec.addresses) for name, made in machines},
+            snapshots=frozenset((name, snapshot) for name, made in machines for snapshot in made.snapshots),
+            images=[
+                *(StoredImage(one, None) for one in sorted(self._images)),
+                *(StoredImage(made.fingerprint, snapshot) for snapshot, made in self._disks.items()),
+            ],
+            volumes=frozenset(("container", name) for name in self._machines),
+            profiles=frozenset(),
+        )
+
+    async def delete_volume(self, name: str) -> None:
+        """There are none but machines' own."""
+
+    async def delete_profile(self, name: str) -> None:
+        """There are none."""
 
     async def images(self) -> list[str]:
         """Return the fingerprints of the images that are there."""

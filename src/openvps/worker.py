@@ -24,7 +24,7 @@ from openvps.billing.charge import Terms, charge
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
 from openvps.compute.backups import converge as backups
-from openvps.compute.backups import proof, schedule
+from openvps.compute.backups import proof_wanted, schedule
 from openvps.compute.consistency import look, nights
 from openvps.compute.consistency import queries as consistency
 from openvps.compute.servers import queue, watch
@@ -217,7 +217,7 @@ async def _back_up(context: Context) -> None:
     await nights.nightly(context.database, now())
     if begun := await schedule.nightly(context.database, days=context.settings.backup_days, at=now()):
         logger.info("backups_begun", servers=begun)
-    if begun := await proof.schedule(context.database, days=context.settings.verify_days):
+    if begun := await proof_wanted.schedule(context.database, days=context.settings.verify_days):
         logger.info("verifications_begun", backups=begun)
 
 

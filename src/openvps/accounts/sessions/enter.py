@@ -12,7 +12,7 @@ from openvps.accounts.sessions import queries
 from openvps.accounts.sign_in import enter as passwords
 from openvps.accounts.tokens import queries as token_rows
 from openvps.core.clock import now
-from openvps.core.db import Database
+from openvps.core.db import Connection, Database
 from openvps.core.errors import Unauthenticated
 
 LIVES = timedelta(hours=12)
@@ -29,8 +29,9 @@ async def with_password(request: Request, email: str, password: str) -> str:
 
     Raises Unauthenticated, TooMany.
     """
-    row, _ = await passwords.sign_in(request, email, password)
-    return await _begin(request, row.id, own_token=True)
+    async with passwords.entered(request, email, password) as (conn, account):
+        row, _ = await passwords.token_for(conn, request, account)
+        return await _begin(conn, row.id, own_token=True)
 
 
 async def with_token(request: Request, text: str) -> str:
@@ -42,7 +43,7 @@ async def with_token(request: Request, text: str) -> str:
     async with database.begin() as conn:
         caller = await auth.authenticate_by(request, conn, text)
         await audit.record(conn, caller, "sign_in", f"account {caller.account_id}")
-    return await _begin(request, caller.token_id, own_token=False)
+        return await _begin(conn, caller.token_id, own_token=False)
 
 
 async def find(request: Request, cookie: str) -> accounts.LiveToken:
@@ -68,12 +69,8 @@ async def leave(request: Request, cookie: str) -> None:
         await audit.record_visit(conn, request, "sign_out", account_id=found.account_id)
 
 
-async def _begin(request: Request, token_id: int, *, own_token: bool) -> str:
-    database: Database = request.app.state.database
+async def _begin(conn: Connection, token_id: int, *, own_token: bool) -> str:
     cookie = secrets.token_urlsafe(RANDOM_BYTES)
-    async with database.begin() as conn:
-        await queries.forget(conn, now())
-        await queries.add(
-            conn, token_id=token_id, digest=digest(cookie), own_token=own_token, expires_at=now() + LIVES
-        )
+    await queries.forget(conn, now())
+    await queries.add(conn, token_id=token_id, digest=digest(cookie), own_token=own_token, expires_at=now() + LIVES)
     return cookie

@@ -4,6 +4,8 @@ The slow check runs between two transactions and holds no connection. A wrong pa
 account and one without a password are one refusal, after the same work.
 """
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from fastapi import Request, Response
@@ -18,7 +20,7 @@ from openvps.accounts.tokens import queries as tokens
 from openvps.accounts.tokens.api import shown
 from openvps.accounts.tokens.issue import issue
 from openvps.core.clock import now
-from openvps.core.db import Connection, Database
+from openvps.core.db import Connection, Database, Record
 from openvps.core.errors import InvalidFields, Unauthenticated
 
 LIVES = timedelta(hours=12)
@@ -26,10 +28,11 @@ LISTED = timedelta(days=30)  # how long tokens of old sign-ins are shown; the au
 TOKEN_NAME = "sign-in"  # noqa: S105 -- a name, no secret
 
 
-async def sign_in(request: Request, email: str, password: str) -> Response:
-    """Check a password and make a token of 12 hours for all that the account may; answers with it.
+@asynccontextmanager
+async def entered(request: Request, email: str, password: str) -> AsyncGenerator[tuple[Connection, Record]]:
+    """Check a password, and open the transaction in which its account is let in.
 
-    Raises Unauthenticated, TooMany, Conflict.
+    Raises Unauthenticated, TooMany.
     """
     guesses: Guesses = request.app.state.guesses
     database: Database = request.app.state.database
@@ -40,26 +43,42 @@ async def sign_in(request: Request, email: str, password: str) -> Response:
         account = await queries.by_email(conn, email)
     live = account is not None and account.disabled_at is None
     right = await passwords.verify(account.password_hash if account and live else None, password)
+    if account is None or not right:
+        async with database.begin() as conn:
+            await audit.record_visit(conn, request, "sign_in_failed", account_id=account.id if account else None)
+        raise Unauthenticated("The e-mail or the password is wrong.")
+    guesses.by_client.forgive(client)
+    guesses.by_email.forgive(email)
     async with database.begin() as conn:
-        if account is not None and right:
-            guesses.by_client.forgive(client)
-            guesses.by_email.forgive(email)
-            if (before := await idempotency.repeated(conn, request, account.id)) is not None:
-                return before
-            await tokens.forget(conn, account.id, TOKEN_NAME, now() - LISTED)
-            row, text = await issue(
-                conn,
-                account_id=account.id,
-                name=TOKEN_NAME,
-                permissions=everything(operator=account.is_operator),
-                expires_at=now() + LIVES,
-            )
-            await audit.record_visit(conn, request, "sign_in", account_id=account.id)
-            answer = JSONResponse({**shown(row), "token": text}, 201)
-            await idempotency.keep(conn, request, account.id, answer)
-            return answer
-        await audit.record_visit(conn, request, "sign_in_failed", account_id=account.id if account else None)
-    raise Unauthenticated("The e-mail or the password is wrong.")
+        yield conn, account
+
+
+async def token_for(conn: Connection, request: Request, account: Record) -> tuple[Record, str]:
+    """Make a token of 12 hours for all that an account may; returns its row and its text."""
+    await tokens.forget(conn, account.id, TOKEN_NAME, now() - LISTED)
+    made = await issue(
+        conn,
+        account_id=account.id,
+        name=TOKEN_NAME,
+        permissions=everything(operator=account.is_operator),
+        expires_at=now() + LIVES,
+    )
+    await audit.record_visit(conn, request, "sign_in", account_id=account.id)
+    return made
+
+
+async def sign_in(request: Request, email: str, password: str) -> Response:
+    """Check a password and make a token of 12 hours for all that the account may; answers with it.
+
+    Raises Unauthenticated, TooMany, Conflict.
+    """
+    async with entered(request, email, password) as (conn, account):
+        if (before := await idempotency.repeated(conn, request, account.id)) is not None:
+            return before
+        row, text = await token_for(conn, request, account)
+        answer = JSONResponse({**shown(row), "token": text}, 201)
+        await idempotency.keep(conn, request, account.id, answer)
+        return answer
 
 
 async def accept_invite(request: Request, invite: str, password: str) -> Response:

@@ -11,7 +11,7 @@ from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.actions import queries as actions
-from openvps.compute.backups import proof, queries
+from openvps.compute.backups import proof_wanted, queries
 from openvps.compute.backups.shape import Backup, Created, NewBackup, RestoringBackup, Verifying, shown
 from openvps.compute.servers import power
 from openvps.compute.servers import queries as servers
@@ -155,7 +155,7 @@ async def verify_backup(reference_id: Reference, caller: Writer, conn: Conn) -> 
         raise BadRequest(f"Only a completed backup can be verified; this one is {row.status}.")
     if row.verify_cell_id is not None:
         raise BadRequest("This backup is being verified already. Wait until that is done.")
-    action_id = await proof.begin(conn, row.id, caller.account_id, priority=jobs.CUSTOMER)
+    action_id = await proof_wanted.begin(conn, row.id, caller.account_id, priority=jobs.CUSTOMER)
     if action_id is None:
         raise Unavailable("No host can verify it now. Try again later.", retry_after_s=60)
     await audit.record(conn, caller, "verify_backup", f"backup {row.id}")

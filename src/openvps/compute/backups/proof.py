@@ -8,7 +8,6 @@ by another worker, in the same cell, and machine and image go whatever was found
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -18,20 +17,15 @@ from openvps.compute.backups.store import Store, StoreDamaged
 from openvps.compute.backups.stream import patiently, read
 from openvps.compute.servers.converge import BUSY_S, Context
 from openvps.compute.servers.readiness import LISTENS
-from openvps.compute.servers.stored import tag, wake
+from openvps.compute.servers.stored import tag
 from openvps.compute.systems import queries as systems
-from openvps.core import jobs, log
+from openvps.core import log
 from openvps.core.clock import now
-from openvps.core.db import Connection, Database
 from openvps.engine import manifest
 from openvps.engine.protocol import RESTORING, Away, Busy, Engine, EngineError, MachineSpec
 
 logger = log.get(__name__)
 
-KIND = "backup.verify"
-DEADLINE = timedelta(hours=6)
-FIRST_AFTER = timedelta(hours=1)  # not in the middle of the night's backups
-AHEAD = timedelta(days=1)  # of when it must have been proved again
 BOOT_S = 180.0
 VCPUS, MEMORY_MIB, STORAGE_GB = 1, 512, 40
 GIVEN, COMPARED = "given", "compared"  # marks of the machine
@@ -47,30 +41,6 @@ class _NotProved(Exception):
 def machine_name(backup_id: int) -> str:
     """Return the name of the throw-away machine; no server's is like it."""
     return f"verify-{backup_id}"
-
-
-async def begin(conn: Connection, backup_id: int, account_id: int, *, priority: int = jobs.SWEEP) -> int | None:
-    """Want a backup proved; returns the action's id, None where it is being already or no cell can do it."""
-    at, cell_id = now(), await queries.place(conn, backup_id)
-    if cell_id is None or not await queries.begin_proof(conn, backup_id, cell_id, at=at, deadline_at=at + DEADLINE):
-        return None
-    action_id = await actions.begin(conn, account_id=account_id, kind=KIND, subject_id=backup_id, exclusive=False)
-    await wake(conn, backup_id, priority=priority)
-    return action_id
-
-
-async def schedule(database: Database, *, days: int) -> int:
-    """Have backups proved that weren't for `days`, newest first, one a cell at a time; returns how many began."""
-    begun = 0
-    while days:
-        async with database.begin() as conn:
-            at = now()
-            since = at - max(timedelta(days=days) - AHEAD, timedelta(days=days) / 2)
-            one = await queries.to_be_proved(conn, since=since, until=at - FIRST_AFTER)
-            if one is None or await begin(conn, one.id, one.account_id) is None:
-                break
-            begun += 1
-    return begun
 
 
 async def step(context: Context, row: queries.Row, ids: list[int], lend: Lend) -> None:
