@@ -89,13 +89,14 @@ class Usage(TypedDict):
 
 
 class Notice(TypedDict):
-    """What your account was told about its credit."""
+    """What your account was told about its credit and its backups."""
 
     id: Annotated[int, Field(description="The notice's id.", examples=[17])]
     kind: Annotated[
         str,
         Field(
-            description="`low`, `empty`, `suspended`, `restored`, `deletion` or `deletion_called_off`.",
+            description="`low`, `empty`, `suspended`, `restored`, `deletion`, `deletion_called_off`, "
+            "`backup_failed` or `backup_unverified`.",
             examples=["low"],
         ),
     ]

@@ -5,7 +5,15 @@ from typing import Any, TypeVar
 
 from openvps.client.calls import Call, Pages, Reference, Steps
 from openvps.client.errors import Failed, NotFound
-from openvps.client.models import Backup, CreatedBackup, CreatedSnapshot, Restoring, RestoringBackup, Snapshot
+from openvps.client.models import (
+    Backup,
+    CreatedBackup,
+    CreatedSnapshot,
+    Restoring,
+    RestoringBackup,
+    Snapshot,
+    Verifying,
+)
 from openvps.client.operation import M, Resource, listing, operation
 from openvps.client.sending import answer, send
 from openvps.client.servers import PAGE_SIZE
@@ -93,6 +101,18 @@ class Backups(Resource[M]):
         return _restored(
             self, f"/backups/{backup_id}/restore/", RestoringBackup, Patience(timeout_s, watch), wait=wait
         )
+
+    @operation
+    def verify(
+        self, backup_id: Reference, *, wait: bool = False, timeout_s: float = DEFAULT_S, watch: Watch | None = None
+    ) -> Steps[Verifying]:
+        """Prove that a backup can be restored; waited for, what was found is on it."""
+        told = yield from answer(self.endpoint, Call("POST", f"/backups/{backup_id}/verify/"), Verifying)
+        if not wait:
+            return told
+        yield from action_done(self.endpoint, told.action_id, Patience(timeout_s, watch), f"backup {told.id}")
+        found = yield from answer(self.endpoint, Call("GET", f"/backups/{told.id}/"), Backup)
+        return Verifying.model_validate({**told.model_dump(), **found.model_dump()})
 
     @operation
     def delete(self, backup_id: Reference) -> Steps[None]:

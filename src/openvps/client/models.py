@@ -836,13 +836,13 @@ class MadeWebhook(Answer):
 
 
 class Notice(Answer):
-    """What your account was told about its credit."""
+    """What your account was told about its credit and its backups."""
 
     id: int
     """The notice's id."""
 
     kind: str
-    """`low`, `empty`, `suspended`, `restored`, `deletion` or `deletion_called_off`."""
+    """`low`, `empty`, `suspended`, `restored`, `deletion`, `deletion_called_off`, `backup_failed` or `backup_unverified`."""
 
     text: str
     """What was told, and what to do."""
