@@ -193,3 +193,14 @@ async def test_marks_are_kept_and_configure_writes_the_spec(workshop: Workshop) 
         return (await workshop.engine.read_file(spec.name, "/etc/hostname")).strip() == b"new"
 
     assert await until_true(named)
+
+
+async def test_a_machine_without_an_interface_is_made_off_and_has_no_network(workshop: Workshop) -> None:
+    spec = workshop.a_spec(nic="", addresses=())
+    await until(lambda: workshop.engine.create(spec, start=False))
+    machine = await until(lambda: workshop.engine.look(spec.name))
+    assert machine is not None
+    assert machine.status == "stopped"
+    await until(lambda: workshop.engine.start(spec.name))
+    only_lo = 'set -- /sys/class/net/*; [ "$*" = /sys/class/net/lo ]'
+    assert await workshop.engine.run(spec.name, ["sh", "-c", only_lo]) == 0
