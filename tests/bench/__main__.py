@@ -19,6 +19,7 @@ import backup
 import clusters
 import command_line
 import create
+import event_streams
 import fault_matrix
 import idle
 import lists
@@ -63,6 +64,7 @@ def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
     alone: dict[str, Callable[[], bool]] = {
         "systemd": systemd.prove,
         "cli": lambda: command_line.run(rounds=asked.rounds),
+        "streams": lambda: event_streams.run(streams=asked.streams),
         "lists": lambda: lists.run(servers=asked.servers),
         "metering": lambda: metering.run(servers=asked.servers),
         "faults": lambda: fault_matrix.run(quick=asked.quick),
@@ -123,6 +125,8 @@ def _arguments() -> argparse.Namespace:
     six.add_argument("--rounds", type=int, default=3, help="of each (3)")
     six.add_argument("--proof", action="store_true", help="prove the last one, too")
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
+    nine = benches.add_parser("streams", help="so many event streams at once on one api process")
+    nine.add_argument("--streams", type=int, default=1000)
     last = benches.add_parser("cli", help="how long a customer's command takes, beside an empty Python")
     last.add_argument("--rounds", type=int, default=20)
     return parser.parse_args()
