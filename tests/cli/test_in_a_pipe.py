@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_server_is_created_listed_shown_and_deleted(shell: Shell) -> None:
     made = await shell("server", "create", "web-1", "--plan", "standard-vps", "--no-wait", "-o", "json")
     assert made.code == 0, made.err
-    (server,) = json.loads(made.out)
+    server = json.loads(made.out)
     assert (server["name"], server["status"]) == ("web-1", "provisioning")
     listed = await shell("server", "list", "--columns", "id,plan.vcpus,status")
     assert listed.out.splitlines()[0].split() == ["ID", "VCPUS", "STATUS"]

@@ -188,7 +188,7 @@ def list_tokens(columns: str, output: Form) -> None:
 def create_token(name: str, permissions: tuple[str, ...], days: int | None, output: Form) -> None:
     """Make a token and print it, this once; without permissions named, it has those of the token in use."""
     from openvps.cli.calling import calling
-    from openvps.cli.output import listed
+    from openvps.cli.output import row
 
     expires = None if days is None else (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
     with calling() as client:
@@ -196,7 +196,7 @@ def create_token(name: str, permissions: tuple[str, ...], days: int | None, outp
         made = client.tokens.create(name, wanted, expires_at=expires)
     if made.token is None:  # a repetition: the first answer, which had it, was lost
         raise Stop(f"token {made.id} is made, but its text was lost on the way: revoke it and make another", REFUSED)
-    print(f"{made.token}\n" if output in {"table", "name"} else listed(TOKEN, [made], output), end="")
+    print(f"{made.token}\n" if output in {"table", "name"} else row(TOKEN, made, output), end="")
 
 
 def revoke_token(token: int) -> None:

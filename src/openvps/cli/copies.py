@@ -63,7 +63,7 @@ def create_snapshot(
     """Keep a server's disk as it is now; it is kept where the server is, and deleted with it."""
     from openvps.cli import find
     from openvps.cli.calling import calling
-    from openvps.cli.output import listed
+    from openvps.cli.output import row
     from openvps.cli.progress import waiting
 
     with calling() as client:
@@ -75,7 +75,7 @@ def create_snapshot(
                 made = client.snapshots.create(
                     found, name, description=description, wait=True, timeout_s=timeout, watch=progress
                 )
-        print(listed(_snapshots(), [made], output), end="")
+        print(row(_snapshots(), made, output), end="")
 
 
 @snapshots.command(name="restore")
@@ -144,7 +144,7 @@ def create_backup(
     """Copy a server's disk into the store of backups; it outlives the server."""
     from openvps.cli import find
     from openvps.cli.calling import calling
-    from openvps.cli.output import listed
+    from openvps.cli.output import row
     from openvps.cli.progress import waiting
 
     with calling() as client:
@@ -156,7 +156,7 @@ def create_backup(
                 made = client.backups.create(
                     found.id, description=description, wait=True, timeout_s=timeout, watch=progress
                 )
-        print(listed(_backups(), [made], output), end="")
+        print(row(_backups(), made, output), end="")
 
 
 @backups.command(name="restore")

@@ -78,6 +78,11 @@ def listed(table: Table, things: Sequence["Answer"], form: Form, columns: str = 
     return _aligned([one.rpartition(".")[2].replace("_", " ").upper() for one in wanted], rows)
 
 
+def row(table: Table, one: "Answer", form: Form) -> str:
+    """Return one thing as text: a row with titles, where `shown` has a line a field."""
+    return listed(table, [one], form) if form == "table" else shown(table, one, form)
+
+
 def shown(table: Table, one: "Answer", form: Form, columns: str = "") -> str:
     """Return one thing as text: a line a field."""
     if form == "json":

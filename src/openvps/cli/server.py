@@ -123,7 +123,7 @@ def create(
 
     from openvps.cli import find
     from openvps.cli.calling import calling
-    from openvps.cli.output import listed
+    from openvps.cli.output import row
     from openvps.cli.progress import waiting
     from openvps.cli.servers_shown import SERVER
 
@@ -140,7 +140,7 @@ def create(
         else:
             with waiting(name, f"openvps server show {name} --wait", last="ready") as progress:
                 made = client.servers.create(wait=True, timeout_s=timeout, watch=progress, **cast("Any", fields))
-        print(listed(SERVER, [made], output), end="")
+        print(row(SERVER, made, output), end="")
         if made.status == "active" and output == "table":
             talk(f"log in: openvps server ssh {made.name}")
 
@@ -158,7 +158,7 @@ def update(
     """Change a server's name, host name, tags, or whether it is backed up; what isn't named stays."""
     from openvps.cli import find
     from openvps.cli.calling import calling
-    from openvps.cli.output import listed
+    from openvps.cli.output import row
     from openvps.cli.servers_shown import SERVER
 
     wishes = {"name": name, "hostname": hostname, "backups_enabled": backups, "tags": tag}
@@ -167,7 +167,7 @@ def update(
         raise Stop("say what to change: --name, --hostname, --tag, --backups or --no-backups")
     with calling() as client:
         changed = client.servers.update(find.server(client, server).id, **cast("Any", fields))
-        print(listed(SERVER, [changed], output), end="")
+        print(row(SERVER, changed, output), end="")
 
 
 @app.command

@@ -32,7 +32,7 @@ def list_(*, columns: Columns = "", output: Output = "table") -> None:
 def add(file: KeyFile = None, *, name: KeyName = None, output: Output = "table") -> None:
     """Add a public key; servers created from now on open to it."""
     from openvps.cli.calling import calling
-    from openvps.cli.output import listed
+    from openvps.cli.output import row
 
     file = file or next(iter(sorted((Path.home() / ".ssh").glob("*.pub"))), None)
     if file is None:
@@ -46,7 +46,7 @@ def add(file: KeyFile = None, *, name: KeyName = None, output: Output = "table")
     words = line.split(maxsplit=2)
     with calling() as client:
         made = client.ssh_keys.create(name or (words[2] if len(words) > 2 else file.stem), line)  # noqa: PLR2004 -- type, key, comment
-        print(listed(_table(), [made], output), end="")
+        print(row(_table(), made, output), end="")
 
 
 @app.command

@@ -11,7 +11,7 @@ def completion(shell: Shell) -> None:
     """Print what completes commands, options, and names of servers, plans and keys in a shell.
 
     bash: `openvps completion bash > ~/.local/share/bash-completion/completions/openvps`.
-    zsh: `openvps completion zsh > ~/.zsh/completions/_openvps`, with that folder in `fpath`.
+    zsh: `openvps completion zsh > ~/.zsh/completions/_cyclopts_openvps`, by that name, with that folder in `fpath`.
     fish: `openvps completion fish > ~/.config/fish/completions/openvps.fish`.
     """
     from openvps.ops.commands import app
