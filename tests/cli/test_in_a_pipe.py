@@ -144,3 +144,17 @@ async def test_completion_knows_commands_and_live_names(shell: Shell, world: Wor
     assert {"reboot", "rebuild", "resize"} <= set(commands.split())
     for other in ("zsh", "fish"):
         assert "openvps" in (await shell("completion", other)).out
+
+
+async def test_a_webhook_is_added_tried_changed_and_deleted(shell: Shell) -> None:
+    added = await shell("webhook", "add", "https://hooks.example.com/openvps", "--kind", "server.status")
+    assert (added.code, added.out.startswith("whsec_")) == (0, True), added.err
+    assert "1 https://hooks.example.com/openvps" in " ".join((await shell("webhook", "list")).out.split())
+    assert (await shell("webhook", "probe", "https://hooks")).code == 0
+    sent = json.loads((await shell("webhook", "deliveries", "1", "-o", "json")).out)
+    assert [one["status"] for one in sent] == ["pending"]
+    changed = await shell("webhook", "update", "1", "--no-enabled", "-o", "json")
+    assert json.loads(changed.out)["enabled"] is False
+    assert (await shell("webhook", "resend", str(sent[0]["id"]))).code == 1
+    assert (await shell("webhook", "delete", "1", "--yes")).code == 0
+    assert (await shell("webhook", "list", "-o", "name")).out == ""

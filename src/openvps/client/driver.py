@@ -24,6 +24,7 @@ from openvps.client.copies import Backups, Snapshots
 from openvps.client.operation import Async, M, Sync
 from openvps.client.sending import Endpoint, page
 from openvps.client.servers import Servers
+from openvps.client.webhooks import Webhooks
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer)
@@ -57,6 +58,7 @@ class _Api(Generic[M]):
         self.ssh_keys: SshKeys[M] = SshKeys(self.endpoint, run, each)
         self.tokens: Tokens[M] = Tokens(self.endpoint, run, each)
         self.account: Account[M] = Account(self.endpoint, run, each)
+        self.webhooks: Webhooks[M] = Webhooks(self.endpoint, run, each)
         self.billing: Metering[M] = Metering(self.endpoint, run, each)
 
     def _request(self, call: Call) -> dict[str, Any]:

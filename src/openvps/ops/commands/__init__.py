@@ -26,6 +26,7 @@ CUSTOMERS: dict[str, tuple[str, str]] = {
     "location": ("ops.commands.location:app", "Places where a server can be; on the host: pause them."),
     "account": ("ops.commands.account:app", "Your account and what it costs; on the host: everybody's."),
     "token": ("ops.commands.token:app", "API tokens: your own; on the host: anybody's."),
+    "webhook": ("cli.webhook:app", "Addresses of yours to which events are sent, and what became of them."),
     "context": ("cli.context:app", "Which API these commands call, and with which token."),
     "completion": ("ops.commands.completion:completion", "Print what completes commands and names in a shell."),
 }
