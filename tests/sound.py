@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 from sqlalchemy import text
 
-from openvps.compute.servers.converge import server_id
+from openvps.compute.consistency import look
+from openvps.compute.servers.converge import Context, server_id
 from openvps.core.db import Database
+from openvps.core.settings import Settings
 from openvps.engine.protocol import Engine
 
 # Each finds what must not be: at no time, and once nothing is under way.
@@ -54,6 +56,13 @@ async def broken(database: Database, questions: Mapping[str, str] = ALWAYS) -> l
             if rows := list(await conn.execute(text(question))):
                 found.append(f"{what}: {rows}")
     return found
+
+
+async def audited(database: Database, config: Settings, engines: Mapping[int, Engine]) -> list[str]:
+    """Return what `openvps audit` finds, of cells that nobody else has anything in."""
+    report = await look.check(Context(database, config, engines), between_s=0.5)
+    unseen = [f"{cell} unseen: {why}" for cell, why in report.left.unseen.items()]
+    return [one.text for one in report.left.findings] + unseen
 
 
 async def unsound(database: Database, engine: Engine, *, ours: range = range(1 << 62)) -> list[str]:

@@ -33,7 +33,7 @@ from openvps.compute.servers.suspension import enforce
 from openvps.compute.snapshots import converge as snapshots
 from openvps.compute.usage import partitions
 from openvps.core import jobs, log, metrics, settings
-from openvps.core.clock import now
+from openvps.core.clock import SET_BACK, now
 from openvps.core.db import Database
 from openvps.core.exposition import exposed
 from openvps.engine.protocol import Engine, EngineError
@@ -170,7 +170,10 @@ async def _take_turn(database: Database, name: str, interval_s: float) -> bool:
     since = func.now() - timedelta(seconds=0.9 * interval_s)
     take = pg_insert(turn).values(name=name, taken_at=func.now())
     take = take.on_conflict_do_update(
-        index_elements=["name"], set_={"taken_at": func.now()}, where=turn.c.taken_at < since
+        index_elements=["name"],
+        set_={"taken_at": func.now()},
+        # One that is yet to come was taken before the clock was set back.
+        where=(turn.c.taken_at < since) | (turn.c.taken_at > func.now() + SET_BACK),
     )
     async with database.begin() as conn:
         return (await conn.execute(take.returning(turn.c.name))).scalar_one_or_none() is not None

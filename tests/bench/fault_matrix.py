@@ -29,7 +29,8 @@ from openvps.engine.incus import open_engine
 from running import Running, free_port, listens
 from sound import unsound
 
-PROJECT = f"openvps-kill{os.getpid() % 10000}"
+LETTERS = "".join(chr(ord("a") + os.getpid() // 26**place % 26) for place in range(3))
+PROJECT = f"openvps-kill-{LETTERS}"  # the tests' interfaces are named after its end
 GOALS = {
     # goal: status before, status after, how often its commits are tried at most
     "create": (None, "active", 12),

@@ -18,7 +18,7 @@ from openvps.compute.systems import queries as systems
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import Engine
 from running import Running, a_worker, an_api, free_port, listens
-from sound import unsound
+from sound import audited, unsound
 from throwaway_postgres import folder_of, start_again, stop
 from tiny_image import build_tiny_image
 
@@ -93,6 +93,7 @@ async def site(world: World, incusd: Incusd, tmp_path: Path, monkeypatch: pytest
     )
     await world.sql("UPDATE plan SET memory_mib = 128, storage_gb = 1, vcpus = 1")
     async with world.database.begin() as conn:
+        await conn.exec_driver_sql("DELETE FROM image")  # no engine has it
         await systems.add_image(conn, cell_id=world.cell_id, system_id=3, fingerprint=fingerprint)
     monkeypatch.setenv("OPENVPS_SAMPLE_INTERVAL_S", "5")
     # Other tests' commits may be lost by a crash, for speed.
@@ -139,6 +140,7 @@ async def test_postgresql_dies_in_the_middle_and_everything_goes_on_when_it_is_b
     await site.at_rest()
     assert len(await site.world.sql("SELECT 1 FROM server")) == 4
     assert await unsound(site.world.database, site.engine) == []
+    assert await audited(site.world.database, site.world.config, {site.world.cell_id: site.engine}) == []
     assert site.api.code is None
 
 
@@ -162,5 +164,6 @@ async def test_incus_is_killed_in_the_middle_and_everything_goes_on_when_it_is_b
     await site.at_rest()
     assert (await site.ask("GET", f"/servers/{three}/")).status_code == 404
     assert await unsound(site.world.database, site.engine) == []
+    assert await audited(site.world.database, site.world.config, {site.world.cell_id: site.engine}) == []
     failed = await site.world.sql("SELECT kind, error FROM action WHERE status <> 'completed'")
     assert failed == []

@@ -40,7 +40,7 @@ from openvps.core.db import Connection, Database
 from openvps.engine.faulty import Faulty
 from openvps.engine.protocol import Away, Busy, EngineError
 from simulated import Simulated
-from sound import ALWAYS, broken, unsound
+from sound import ALWAYS, audited, broken, unsound
 
 STEPS = int(os.environ.get("OPENVPS_TEST_STEPS", "120"))
 A_STORY = 40
@@ -126,6 +126,7 @@ class Operations(RuleBasedStateMachine):
         fingerprint = await self.simulated.add_image(Path("simulated"))
         self.engine = Faulty(self.simulated)
         async with database.begin() as conn:
+            await conn.exec_driver_sql("DELETE FROM image")  # no engine has it
             await systems.add_image(conn, cell_id=self.world.cell_id, system_id=3, fingerprint=fingerprint)
         self.customers: list[Client] = [await self.world.a_client() for _ in range(CUSTOMERS)]
 
@@ -303,6 +304,7 @@ class Operations(RuleBasedStateMachine):
                 break
             await asyncio.sleep(0.05)
         assert await unsound(self.world.database, self.simulated) == []
+        assert await audited(self.world.database, self.world.config, {self.world.cell_id: self.simulated}) == []
         found = {row.id: row.status for row in await self.world.sql("SELECT id, status FROM server")}
         assert set(found) == set(self.known)
         for number, server in self.known.items():

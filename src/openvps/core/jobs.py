@@ -19,6 +19,8 @@ from procrastinate.jobs import Job, Status
 from procrastinate.worker import Worker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from openvps.core.clock import SET_BACK
+
 CONVERGE_SERVER = "converge_server"
 CONVERGE_SNAPSHOT = "converge_snapshot"
 CONVERGE_BACKUP = "converge_backup"
@@ -60,8 +62,13 @@ async def defer(
         return
 
 
+# The clock was set back: who lives will say so anew, who died would be silent only once that time has come again.
+_SET_BACK = "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE last_heartbeat > now() + %(at_most)s"
+
+
 async def hand_back(app: App, *, silent_s: float) -> int:
     """Have the jobs of workers that were silent for so long taken up by others; returns how many they were."""
+    await app.connector.execute_query_async(_SET_BACK, at_most=SET_BACK)
     stalled = list(await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=silent_s))
     for job in stalled:
         await _let_go(app, job)

@@ -27,6 +27,7 @@ from openvps.accounts.quotas import Use
 from openvps.accounts.standing import SUSPENDED
 from openvps.compute.locations.queries import SILENT
 from openvps.compute.servers.states import SETTLED, TRANSITIONS, Transition
+from openvps.core.clock import SET_BACK
 from openvps.core.db import Connection, Record
 from openvps.schema import (
     account,
@@ -452,7 +453,10 @@ async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[int]:
     rows = await conn.execute(
         select(server.c.id)
         .join(cell, cell.c.id == server.c.cell_id)
-        .where(server.c.look_at <= at, cell.c.away_at.is_(None) | (server.c.deadline_at <= at))
+        .where(
+            (server.c.look_at <= at) | (server.c.look_at > at + SET_BACK),
+            cell.c.away_at.is_(None) | (server.c.deadline_at <= at),
+        )
         .order_by(server.c.look_at)
         .limit(limit)
     )

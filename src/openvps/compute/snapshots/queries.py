@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, insert, select, update
 
+from openvps.core.clock import SET_BACK
 from openvps.core.db import Connection, Record
 from openvps.schema import cell, server, snapshot
 
@@ -125,7 +126,10 @@ async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[Recor
     found = await conn.execute(
         select(snapshot.c.id, snapshot.c.server_id)
         .select_from(_WITH_SERVER.join(cell, cell.c.id == server.c.cell_id))
-        .where(snapshot.c.look_at <= at, cell.c.away_at.is_(None) | (snapshot.c.deadline_at <= at))
+        .where(
+            (snapshot.c.look_at <= at) | (snapshot.c.look_at > at + SET_BACK),
+            cell.c.away_at.is_(None) | (snapshot.c.deadline_at <= at),
+        )
         .order_by(snapshot.c.look_at)
         .limit(limit)
     )
