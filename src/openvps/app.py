@@ -38,6 +38,7 @@ from openvps.compute.servers import api as servers_api
 from openvps.compute.servers import metrics as metrics_api
 from openvps.compute.snapshots import api as snapshots_api
 from openvps.compute.systems import api as systems_api
+from openvps.compute.terminals import api as terminals_api
 from openvps.core import log, settings
 from openvps.core.db import Database
 from openvps.core.errors import Error, Unauthenticated, Unavailable
@@ -54,6 +55,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SLICES = (
     servers_api,
     metrics_api,
+    terminals_api,
     snapshots_api,
     backups_api,
     actions_api,

@@ -559,6 +559,19 @@ usage_minute = _history("usage_minute", "at")
 usage_5min = _history("usage_5min", "at")
 usage_hour = _history("usage_hour", "hour")  # billing takes a server's traffic from it
 
+console_ticket = Table(  # opens a server's serial console once; the console process takes it
+    "console_ticket",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # SHA-256
+    _ref("server_id", "server.id", ondelete="CASCADE"),
+    _ref("token_id", "token.id", ondelete="CASCADE"),
+    Column("session_digest", LargeBinary),  # of the session that asked; null: a token did
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index(None, "expires_at"),
+    Index(None, "server_id"),
+    Index(None, "token_id"),
+)
+
 # what happens to them
 
 action = Table(  # `subject_id` is no foreign key: an action outlives what it did something to

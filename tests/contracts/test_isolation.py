@@ -151,6 +151,7 @@ CASES = {
     "list_server_actions": Case(a_server()),
     "get_server_metrics": Case(a_server()),
     "reset_password": Case(a_server()),
+    "open_console": Case(a_server()),
     "get_action": Case(an_action),
     "list_snapshots": Case(a_snapshot),
     "create_snapshot": Case(a_server(), {"server_id": ID, "name": "before"}),
@@ -224,6 +225,7 @@ CASES = {
 }
 
 PUBLIC = {
+    f"{BASE_PATH}/console/",
     "/console/files",
     f"{BASE_PATH}/openapi.json",
     f"{BASE_PATH}/docs/",

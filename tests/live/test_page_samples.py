@@ -92,6 +92,7 @@ A_SERVER = (
     Step("update_server", of="server"),
     Step("patch_server", of="server"),
     Step("reset_password", of="server", then=settled),
+    Step("open_console", of="server"),
     Step("get_action", of="action"),
     Step("stop_server", of="server", then=settled),
     Step("start_server", of="server", then=settled),

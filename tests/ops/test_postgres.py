@@ -53,6 +53,25 @@ def test_grants_cover_tables_made_before_and_after(settings: Settings) -> None:
         child.stop()
 
 
+def test_the_console_process_may_read_who_may_and_take_tickets_and_nothing_else(settings: Settings) -> None:
+    child = postgres.start(settings)
+    try:
+        assert connects(settings, postgres.CONSOLE_ROLE, machine.CONSOLE_USER)
+        assert not connects(settings, "openvps_worker", machine.CONSOLE_USER)
+        migrations.upgrade(settings.conninfo("owner"))
+        postgres.grant(settings)
+        with psycopg.connect(settings.conninfo("owner"), autocommit=True) as owner:
+            granted = owner.execute(
+                "SELECT table_name, string_agg(privilege_type, ' ' ORDER BY privilege_type)"
+                " FROM information_schema.role_table_grants WHERE grantee = %s GROUP BY 1",
+                [postgres.CONSOLE_ROLE],
+            ).fetchall()
+        reads = dict.fromkeys(("account", "cell", "server", "session", "token"), "SELECT")
+        assert dict(granted) == {**reads, "console_ticket": "DELETE SELECT"}
+    finally:
+        child.stop()
+
+
 def test_a_stop_is_clean_and_the_data_is_there_at_the_next_start(settings: Settings) -> None:
     child = postgres.start(settings)
     with psycopg.connect(settings.conninfo("owner"), autocommit=True) as owner:

@@ -24,7 +24,7 @@ from openvps.schema import idempotency_key
 
 KEPT = timedelta(hours=24)
 MAX_KEY_LENGTH = 255
-SHOWN_ONCE = ("password", "token", "invite", "secret")  # top-level fields of answers
+SHOWN_ONCE = ("password", "token", "invite", "secret", "ticket")  # top-level fields of answers
 NOT_REPEATED = "shown once, in the first answer; a replay doesn't repeat it"
 
 

@@ -1135,6 +1135,22 @@ class SystemPart(Answer):
     """The operating system's name."""
 
 
+class Ticket(Answer):
+    """The way to a server's serial console: good once, for 30 seconds."""
+
+    url: str
+    """The websocket to open."""
+
+    ticket: str | None
+    """What to send there first, as the text message `{"ticket": "…"}`; what follows is typed. Shown in this answer only."""
+
+    expires_at: str
+    """Until when it opens the console, UTC."""
+
+    not_repeated: dict[str, str] | None = None
+    """Only in the answer to a repeated Idempotency-Key: what is null here, and why."""
+
+
 class Token(Answer):
     """An API token, without its text, which nobody can show again."""
 

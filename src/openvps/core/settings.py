@@ -270,7 +270,7 @@ class Settings(BaseSettings):
         """The API's address, as a customer on this machine types it."""
         return f"{'https' if self.tls_certificate else 'http'}://{self.listen}"
 
-    def conninfo(self, role: Literal["owner", "api", "worker"]) -> str:
+    def conninfo(self, role: Literal["owner", "api", "worker", "console"]) -> str:
         """Return the libpq URL for one of our processes; embedded, each has its own role."""
         if self.database_url:
             return self.database_url

@@ -5,11 +5,12 @@ answer is lost; with `before=True` it raises without taking effect.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from openvps.engine.protocol import Away, Cell, Engine, EngineError, Event, Machines, Snapshots
+from openvps.engine.protocol import Away, Cell, Engine, EngineError, Event, Machines, Snapshots, Terminal
 
 if TYPE_CHECKING:
     # To the type checker it has the verbs of a complete engine; in truth it has those it makes for itself.
@@ -21,7 +22,7 @@ VERBS = tuple(
     verb
     for side in (Machines, Snapshots, Cell)
     for verb in vars(side)
-    if not verb.startswith("_") and verb != "events"
+    if not verb.startswith("_") and verb not in {"events", "console"}
 )
 
 
@@ -47,7 +48,7 @@ class Faulty(Complete):
 
     def fail(self, verb: str, *, before: bool = True, error: EngineError | None = None, times: int = 1) -> None:
         """Have the next `times` calls of `verb` raise `error`, before or after they take effect."""
-        if verb not in (*VERBS, "events"):
+        if verb not in (*VERBS, "events", "console"):
             raise ValueError(f"no such verb: {verb}")
         self._faults.append(Fault(verb, before, error or Away(f"{verb} was told to fail"), times))
 
@@ -62,6 +63,15 @@ class Faulty(Complete):
         async for event in self.engine.events():
             yield event
             self._raise("events", before=False)
+
+    @asynccontextmanager
+    async def console(self, name: str) -> AsyncGenerator[Terminal]:
+        """Pass a console on; a fault `after` breaks it once it is open."""
+        self.calls["console"] += 1
+        self._raise("console", before=True)
+        async with self.engine.console(name) as terminal:
+            self._raise("console", before=False)
+            yield terminal
 
     async def close(self) -> None:
         """Return the connections."""

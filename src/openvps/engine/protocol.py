@@ -6,6 +6,7 @@ and is found finished by a later look.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -141,6 +142,18 @@ class Event:
     at: datetime
 
 
+class Terminal(Protocol):
+    """A machine's serial console, open."""
+
+    async def read(self) -> bytes:
+        """Return what the machine wrote; no bytes at the end."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Type into the machine. Raises Away once the console is gone."""
+        ...
+
+
 class Machines(Protocol):
     """One server's machine. Raises EngineError's."""
 
@@ -182,6 +195,10 @@ class Machines(Protocol):
 
     async def run(self, name: str, argv: Sequence[str], stdin: bytes = b"") -> int:
         """Run a program in the machine and return its exit code."""
+        ...
+
+    def console(self, name: str) -> AbstractAsyncContextManager[Terminal]:
+        """Open the serial console of a running machine, taking it over from whoever has it."""
         ...
 
 

@@ -36,7 +36,7 @@ def ensure(config: Settings) -> tuple[Path, Path]:
             ]
         )
         shutil.chown(made / key.name, WORKER_USER, WORKER_USER)
-        (made / key.name).chmod(0o400)
+        (made / key.name).chmod(0o440)  # and the console process, which is in the worker's group for it
         (made / certificate.name).chmod(0o644)
         (made / key.name).rename(key)
         (made / certificate.name).rename(certificate)  # last: both there is both of one pair

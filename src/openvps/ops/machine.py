@@ -9,6 +9,7 @@ from openvps.core.settings import Settings
 from openvps.ops.run import run
 
 DATABASE_USER, API_USER, WORKER_USER = "openvps-db", "openvps-api", "openvps-worker"
+CONSOLE_USER = "openvps-console"
 GROUP = "openvps"  # who may reach the embedded database's socket
 FIRST_SUBID, SUBIDS = 1_000_000, 1_000_000_000  # 15,000 servers with 65,536 ids each (security.idmap.isolated)
 LEAST_SUBIDS = 65536 * 100
@@ -34,7 +35,7 @@ def require_root() -> None:
 def ensure_users() -> None:
     """Make the users that our processes run as, where they are missing."""
     run(["groupadd", "--system", "--force", GROUP])
-    for user in (DATABASE_USER, API_USER, WORKER_USER):
+    for user in (DATABASE_USER, API_USER, WORKER_USER, CONSOLE_USER):
         try:
             pwd.getpwnam(user)
         except KeyError:
@@ -61,6 +62,7 @@ def ensure_folders(settings: Settings) -> None:
         (data / "images", "root", "root", 0o755),
         (data / "tls", "root", API_USER, 0o750),
         (data / "cells", "root", WORKER_USER, 0o750),
+        (data / "console", CONSOLE_USER, API_USER, 0o750),  # its socket: the api's way to terminals
         (data / "postgres", DATABASE_USER, GROUP, 0o750),
         (settings.postgres_socket_dir, DATABASE_USER, GROUP, 0o750),
     ):

@@ -15,13 +15,14 @@ import psycopg
 from psycopg import sql
 
 from openvps.core.settings import Settings
-from openvps.ops.machine import API_USER, DATABASE_USER, GROUP, WORKER_USER, NotReady
+from openvps.ops.machine import API_USER, CONSOLE_USER, DATABASE_USER, GROUP, WORKER_USER, NotReady
 from openvps.ops.processes import Child, Program, alive, end
 from openvps.ops.run import run
 
 MAJOR = 18
 START_S = 120  # recovery after a power loss included
 OWNER, DATABASE, ROLES = "openvps", "openvps", ("openvps_api", "openvps_worker")
+CONSOLE_ROLE = "openvps_console"  # reads who may, takes tickets, and nothing else
 
 # Small: it shares the machine with customers' servers.
 CONFIGURATION = {
@@ -44,6 +45,7 @@ openvps root {OWNER}
 openvps {DATABASE_USER} {OWNER}
 openvps {API_USER} openvps_api
 openvps {WORKER_USER} openvps_worker
+openvps {CONSOLE_USER} {CONSOLE_ROLE}
 """
 
 
@@ -92,6 +94,13 @@ def grant(settings: Settings) -> None:
                 "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {}",
             ):
                 connection.execute(sql.SQL(text).format(role))
+        console = sql.Identifier(CONSOLE_ROLE)
+        for text in (
+            "GRANT USAGE ON SCHEMA public TO {}",
+            "GRANT SELECT ON account, cell, server, session, token TO {}",
+            "GRANT SELECT, DELETE ON console_ticket TO {}",
+        ):
+            connection.execute(sql.SQL(text).format(console))
         for function in ("openvps_add_partition", "openvps_drop_partition"):
             text = "GRANT EXECUTE ON FUNCTION {} TO openvps_worker"
             connection.execute(sql.SQL(text).format(sql.Identifier(function)))
@@ -167,7 +176,7 @@ def _wait(child: Child, settings: Settings) -> None:
 def _prepare(settings: Settings) -> None:
     """Make the database and the roles, where they are missing."""
     with psycopg.connect(settings.conninfo("owner"), dbname="postgres", autocommit=True) as connection:
-        for role in ROLES:
+        for role in (*ROLES, CONSOLE_ROLE):
             if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
                 connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():

@@ -10,6 +10,7 @@ from openvps.app import create_app
 from openvps.core import settings
 
 DRAIN_S = 10  # requests under way may finish
+WS_MOST_BYTES = 64 << 10  # of one message to a terminal
 
 
 class Server(uvicorn.Server):
@@ -36,7 +37,8 @@ def main() -> int:
         port=config.port,
         loop="uvloop",
         http="httptools",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=WS_MOST_BYTES,
         lifespan="on",
         ssl_certfile=config.tls_certificate,
         ssl_keyfile=config.tls_key,

@@ -86,8 +86,8 @@ def environment(config: Settings, **changed: str) -> dict[str, str]:
 def _start(config: Settings, steps: Steps, supervisor: Supervisor) -> Seeded:
     """Do every step; returns what to tell the operator."""
     seeded, daemon = prepared(config, steps, supervisor)
-    with steps.step("api and worker"):
-        for program in (_worker(config, daemon.socket), _api(config)):
+    with steps.step("api, worker and console"):
+        for program in (_worker(config, daemon.socket), _console(config, daemon.socket), _api(config)):
             supervisor.add(Child(program, config.data_dir / "log"))
         _wait_for_api(config, supervisor.children[-1])
     return seeded
@@ -185,6 +185,17 @@ def _worker(config: Settings, engine_socket: Path) -> Program:
         user=machine.WORKER_USER,
         groups=[machine.GROUP, str(engine_socket.stat().st_gid)],
         capabilities=["net_admin"],
+        environment=environment(config),
+    )
+
+
+def _console(config: Settings, engine_socket: Path) -> Program:
+    """Return the console process: it may speak to the engine, as the worker, whose key of remote cells it reads."""
+    return Program(
+        name="console",
+        argv=[sys.executable, "-P", "-m", "openvps", "console"],
+        user=machine.CONSOLE_USER,
+        groups=[machine.GROUP, machine.WORKER_USER, str(engine_socket.stat().st_gid)],
         environment=environment(config),
     )
 

@@ -8,13 +8,14 @@ it fails to start the instance, and says that a change or a stop failed which ha
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from openvps.engine.incus import config as words
-from openvps.engine.incus import host
+from openvps.engine.incus import console, host
 from openvps.engine.incus.client import SUCCESS, Client
 from openvps.engine.incus.guest import Guest
-from openvps.engine.protocol import Busy, DiskFull, EngineError, Machine, MachineSpec, Missing
+from openvps.engine.protocol import Busy, DiskFull, EngineError, Machine, MachineSpec, Missing, Terminal
 
 # Room given above a full quota when such a machine is started. It stays: btrfs refuses to change a limit, up or
 # down, once less than a block is left below it, so taking the room back could lock the machine for good. What a
@@ -136,6 +137,10 @@ class IncusMachines:
     async def run(self, name: str, argv: Sequence[str], stdin: bytes = b"") -> int:
         """Run a program in the machine and return its exit code."""
         return await self._guest.run(name, argv, stdin)
+
+    def console(self, name: str) -> AbstractAsyncContextManager[Terminal]:
+        """Open the serial console of a running machine, taking it over from whoever has it."""
+        return console.opened(self._client, name)
 
     async def _settled(self, name: str, instance: dict[str, Any]) -> dict[str, Any]:
         """The end of a guest's init is seen a moment before Incus notes it; after a crash it never does."""

@@ -36,6 +36,7 @@ OPERATORS: dict[str, tuple[str, str | None]] = {
     "down": ("ops.commands.machine:down", None),
     "api": ("ops.commands.machine:api", None),
     "worker": ("ops.commands.machine:worker", None),
+    "console": ("ops.commands.machine:console", None),
     "doctor": ("ops.commands.machine:doctor", None),
     "image": ("ops.commands.image:app", "Build, list and retire the system images that new servers start from."),
     "cell": ("ops.commands.cell:app", "Add, list, change and remove cells on other machines."),

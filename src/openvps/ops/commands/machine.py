@@ -51,6 +51,13 @@ def worker() -> int:
     return room.main()
 
 
+def console() -> int:
+    """Carry bytes between API and servers' serial consoles; `openvps up` runs this as the user openvps-console."""
+    from openvps import console as room
+
+    return room.main()
+
+
 def doctor(*, output: Output = "text") -> int:
     """Say what this machine can do, and what to do about what it can't."""
     from openvps.ops import doctor as room

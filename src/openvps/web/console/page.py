@@ -38,6 +38,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 ASKED_BY_HTMX = "hx-request"
+FORMS = {"en": "en_GB"}  # how dates are written, where the language alone would be its largest country's way
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -195,7 +196,7 @@ def moment(text: str | None, language: str) -> str:
     if not text:
         return ""
     at = datetime.fromisoformat(text)
-    return f"{dates.format_date(at, 'medium', locale=language)}, {at:%H:%M:%S}"
+    return f"{dates.format_date(at, 'medium', locale=FORMS.get(language, language))}, {at:%H:%M:%S}"
 
 
 @cache

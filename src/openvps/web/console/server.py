@@ -64,6 +64,23 @@ async def metrics(request: Request, number: int) -> Response:
     return JSONResponse(answer.body, answer.status, {**HEADERS})
 
 
+@router.get("/terminal/")
+async def terminal(request: Request, number: int) -> Response:
+    """Its serial console."""
+    visit = visit_of(request)
+    answer = await visit.api.get(f"/servers/{number}/")
+    return visit.page("terminal.html", server=answer.body) if answer.good else visit.refused(answer)
+
+
+@router.post("/terminal/")
+async def ticket(request: Request, number: int) -> Response:
+    """A ticket for its serial console, as the page's script wants it."""
+    visit = visit_of(request)
+    visit.sent()
+    answer = await visit.api.post(f"/servers/{number}/console/")
+    return JSONResponse(answer.body, answer.status, {**HEADERS})
+
+
 @router.get("/copies/")
 async def copies(request: Request, number: int) -> Response:
     """Its snapshots and backups."""

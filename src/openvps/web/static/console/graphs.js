@@ -16,6 +16,11 @@ const kinds = {
   network: { metrics: ["received", "sent"], text: (value) => `${bytes(value)}/s`, most: null },
 };
 
+const language = document.documentElement.lang;
+const clock = new Intl.DateTimeFormat(language, { timeZone: "UTC", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const day = new Intl.DateTimeFormat(language, { timeZone: "UTC", day: "numeric", month: "short" });
+const moment = (at, step) => (step >= 86400 || at % 86400 === 0 ? day : clock).format(new Date(at * 1000));
+
 async function values(metric) {
   const answer = await fetch(`/servers/${all.dataset.server}/metrics.json?metric=${metric}&span=${span}`);
   if (!answer.ok) throw new Error(answer.status);
@@ -81,7 +86,7 @@ function options(figure, kind) {
     cursor: { y: false, drag: { x: false, y: false } },
     scales: { y: { range: (_, low, high) => [0, kind.most ? kind.most() : Math.max(high * 1.1, 1000)] } },
     tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "UTC"),
-    axes: [axis, { ...axis, size: 72, values: (_, splits) => splits.map(kind.text) }],
+    axes: [{ ...axis, values: (_, splits, __, ___, step) => splits.map((at) => moment(at, step)) }, { ...axis, size: 72, values: (_, splits) => splits.map(kind.text) }],
     series: [
       {},
       ...kind.metrics.map((metric, index) => ({
