@@ -18,6 +18,7 @@ import api
 import backup
 import clusters
 import command_line
+import console
 import create
 import event_streams
 import fault_matrix
@@ -65,6 +66,7 @@ def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
         "systemd": systemd.prove,
         "cli": lambda: command_line.run(rounds=asked.rounds),
         "streams": lambda: event_streams.run(streams=asked.streams),
+        "console": console.run,
         "lists": lambda: lists.run(servers=asked.servers),
         "metering": lambda: metering.run(servers=asked.servers),
         "faults": lambda: fault_matrix.run(quick=asked.quick),
@@ -108,6 +110,7 @@ def _arguments() -> argparse.Namespace:
     three = benches.add_parser("api", help="what answers cost, beside Incus's list and a Django REST framework app")
     three.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
     three.add_argument("--alone", action="store_true", help="without a lab, and so without Incus beside")
+    benches.add_parser("console", help="the console's first page of an account with 100 servers: size and time")
     four = benches.add_parser("lists", help="the list of an account with 100 servers, and with 100,000")
     four.add_argument("--servers", type=int, default=100_000)
     five = benches.add_parser("metering", help="the hourly charge of 100,000 servers")

@@ -41,7 +41,7 @@ WITHIN = {  # LIMIT_MS
 def run(*, servers: int) -> bool:
     """Measure and print; returns whether the targets were met."""
     with running() as api:
-        few, many = _filled(api, FEW), _filled(api, servers)
+        few, many = filled(api, FEW), filled(api, servers)
         api.sql("VACUUM ANALYZE")
         rows: list[list[str]] = []
         met = True
@@ -58,7 +58,8 @@ def run(*, servers: int) -> bool:
     return met
 
 
-def _filled(api: Api, servers: int) -> Account:
+def filled(api: Api, servers: int) -> Account:
+    """Return an account with so many servers."""
     account = api.account(1)
     columns = (
         "account_id, hostname, wanted, plan_id, vcpus, memory_mib, storage_gb, price_monthly_micro, system_id,"

@@ -14,6 +14,7 @@ from sqlalchemy import select, text, update
 
 from factories import ED25519, Client, World
 from openvps.accounts import passwords
+from openvps.accounts.permissions import everything
 from openvps.accounts.throttle import FOR_ONE_EMAIL
 from openvps.schema import account, audit_entry, session, token
 from openvps.web.console.page import Door, Page
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.anyio
 
 MARK = re.compile(r'name="_mark" value="([0-9a-f]{64})"')
 PASSWORD = "four words nobody guesses"
-EVERYTHING = ("*:*", "accounts:*")
+EVERYTHING = tuple(everything(operator=True))
 
 
 class Browser:

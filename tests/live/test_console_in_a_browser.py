@@ -96,7 +96,8 @@ class Person:
         page = self.page
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType]
-            found: list[Any] = Axe().run(page).response["violations"]
+            axe: Any = Axe()  # untyped
+            found: list[Any] = axe.run(page).response["violations"]
             bad = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in SERIOUS]
             assert not bad, (name, scheme, bad)
         page.set_viewport_size(NARROW)  # pyright: ignore[reportArgumentType]
@@ -182,6 +183,7 @@ def test_a_servers_life_in_the_browser(lab: Lab, browser: Browser, customer: str
         ("/servers/", "servers"),
         ("/keys/", "keys"),
         ("/tokens/", "tokens"),
+        ("/webhooks/", "webhooks"),
         ("/billing/", "billing"),
         ("/activity/", "activity"),
     ):
@@ -199,7 +201,11 @@ def test_a_servers_life_in_the_browser(lab: Lab, browser: Browser, customer: str
         other.go(f"{here}{path}")
         expect(other.page.locator("h1")).to_have_text("Not found")
         assert "by-hand" not in other.page.content()
-    for path, name in (("/operator/accounts/", "accounts"), ("/operator/audit/", "audit")):
+    for path, name in (
+        ("/operator/accounts/", "accounts"),
+        ("/operator/cells/", "cells"),
+        ("/operator/audit/", "audit"),
+    ):
         other.go(path)
         other.looked_at(name)
     other.context.close()

@@ -1,4 +1,4 @@
-"""What an account has besides servers: keys, tokens, money, and the log of what was done."""
+"""What an account has besides servers: keys, tokens, webhooks, money, and the log of what was done."""
 
 from datetime import timedelta
 
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from openvps.accounts.permissions import known
 from openvps.core.clock import iso, now
 from openvps.core.errors import NotFound
+from openvps.web.console.forms import ONCE
 from openvps.web.console.page import Page, Visit, visit_of
 
 router = APIRouter(include_in_schema=False, route_class=Page)
@@ -93,6 +94,47 @@ async def _tokens(
         made=made,
         name=name,
     )
+
+
+@router.get("/webhooks/")
+async def webhooks_page(request: Request) -> Response:
+    """Where the account's events are sent, and how that went."""
+    return await _webhooks(visit_of(request))
+
+
+@router.post("/webhooks/")
+async def change_webhooks(request: Request) -> Response:
+    """Add a webhook and show its secret this once; try, switch on or off, or delete one."""
+    visit = visit_of(request)
+    form = visit.sent()
+    verb, one = form.text("verb"), f"/webhooks/{form.number('id')}/"
+    if verb == "add":
+        body = {"url": form.text("url"), "description": form.text("description")}
+        answer = await visit.api.post("/webhooks/", body, once=form.text(ONCE) or None)
+        made = (answer.body["secret"] or "") if answer.good else ""
+        return await _webhooks(visit, 200 if answer.good else answer.status, problems=answer.problems, made=made)
+    if verb == "delete":
+        answer = await visit.api("DELETE", one)
+    elif verb == "probe":
+        answer = await visit.api.post(f"{one}probe/")
+    elif verb in {"enable", "disable"}:
+        answer = await visit.api("PATCH", one, body={"enabled": verb == "enable"})
+    else:
+        raise NotFound
+    return visit.to("/webhooks/", "saved") if answer.good else visit.refused(answer)
+
+
+async def _webhooks(
+    visit: Visit, status: int = 200, *, problems: dict[str, list[str]] | None = None, made: str = ""
+) -> Response:
+    answer = await visit.api.get("/webhooks/", page_size=100)
+    if not answer.good:
+        return visit.refused(answer)
+    hooks = [
+        {**one, "latest": await visit.api.results(f"/webhooks/{one['id']}/deliveries/", page_size=3)}
+        for one in answer.body["results"]
+    ]
+    return visit.page("webhooks.html", status, hooks=hooks, problems=problems or {}, made=made)
 
 
 @router.get("/billing/")

@@ -1,4 +1,4 @@
-"""The operator's part: everybody's accounts, and the log of what was done."""
+"""The operator's part: everybody's accounts, the cells, what doesn't get on, and the log of what was done."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -68,6 +68,48 @@ async def audit(request: Request) -> Response:
         return visit.refused(answer)
     return visit.page(
         "activity.html", entries=answer.body["results"], log=answer.body, number=number, all=True, asked=asked
+    )
+
+
+@router.get("/cells/")
+async def cells(request: Request) -> Response:
+    """The cells with their room and health, and what doesn't get on."""
+    return await _cells(visit_of(request))
+
+
+@router.post("/cells/{number}/")
+async def change_cell(request: Request, number: int) -> Response:
+    """Have a cell take no new servers, or take them again."""
+    visit = visit_of(request)
+    verb = visit.sent().text("verb")
+    if verb not in {"pause", "resume"}:
+        raise NotFound
+    body = {"reason": visit.sent().text("reason")} if verb == "pause" else None
+    answer = await visit.api.post(f"/admin/cells/{number}/{verb}/", body)
+    return visit.to("/operator/cells/", "saved") if answer.good else visit.refused(answer)
+
+
+@router.post("/actions/{number}/")
+async def change_action(request: Request, number: int) -> Response:
+    """Have an unfinished action tried now, or ended with a reason."""
+    visit = visit_of(request)
+    verb = visit.sent().text("verb")
+    if verb not in {"retry", "cancel"}:
+        raise NotFound
+    body = {"reason": visit.sent().text("reason")} if verb == "cancel" else None
+    answer = await visit.api.post(f"/admin/actions/{number}/{verb}/", body)
+    return visit.to("/operator/cells/", "saved") if answer.good else visit.refused(answer)
+
+
+async def _cells(visit: Visit) -> Response:
+    answer = await visit.api.get("/admin/cells/", page_size=100)
+    if not answer.good:
+        return visit.refused(answer)
+    return visit.page(
+        "cells.html",
+        cells=answer.body["results"],
+        actions=await visit.api.results("/admin/actions/"),
+        plans=await visit.api.results("/plans/"),
     )
 
 
