@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -29,6 +30,7 @@ from openvps.engine.protocol import (
     MachineSpec,
     Missing,
     StoredImage,
+    Terminal,
     Usage,
 )
 
@@ -291,6 +293,10 @@ class Simulated:
 
     async def forget_address(self, address: str) -> None:
         """No connections are tracked here."""
+
+    def console(self, name: str) -> AbstractAsyncContextManager[Terminal]:
+        """Refuse: a simulated machine has none to type into."""
+        raise EngineError(f"{name} is simulated and has no console")
 
     async def close(self) -> None:
         """Let every operation end, and every machine's sshd."""
