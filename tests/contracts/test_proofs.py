@@ -3,7 +3,7 @@
 import pytest
 
 from factories import World
-from openvps.compute.backups import proof
+from openvps.compute.backups import proof_wanted
 
 pytestmark = pytest.mark.anyio
 
@@ -40,18 +40,18 @@ async def test_the_newest_is_proved_first_one_at_a_time_and_each_again_within_se
     client = await world.a_client()
     server = await world.a_server(client)
     older, newer = await world.a_backup(client, server), await world.a_backup(client, server)
-    assert await proof.schedule(world.database, days=7) == 0  # not while the night's are being made
+    assert await proof_wanted.schedule(world.database, days=7) == 0  # not while the night's are being made
     await world.sql("UPDATE backup SET created_at = now() - interval '2 hours'")
-    assert [await proof.schedule(world.database, days=7) for _ in range(2)] == [1, 0]
+    assert [await proof_wanted.schedule(world.database, days=7) for _ in range(2)] == [1, 0]
     assert await under_way(world) == [newer]
     await proved(world)
-    assert await proof.schedule(world.database, days=7) == 1
+    assert await proof_wanted.schedule(world.database, days=7) == 1
     assert await under_way(world) == [older]
     await proved(world, days_ago=5)
-    assert await proof.schedule(world.database, days=7) == 0
+    assert await proof_wanted.schedule(world.database, days=7) == 0
     await world.sql("UPDATE backup SET verified_at = now() - interval '6 days 1 minute' WHERE id = :id", id=newer)
-    assert await proof.schedule(world.database, days=0) == 0
-    assert await proof.schedule(world.database, days=7) == 1
+    assert await proof_wanted.schedule(world.database, days=0) == 0
+    assert await proof_wanted.schedule(world.database, days=7) == 1
     assert await under_way(world) == [newer]
 
 
@@ -60,7 +60,7 @@ async def test_a_deleted_servers_backups_are_proved_as_well(world: World) -> Non
     server = await world.a_server(client)
     backup = await world.a_backup(client, server)
     await world.sql("UPDATE backup SET created_at = now() - interval '2 hours', server_id = 1000000")
-    assert await proof.schedule(world.database, days=7) == 1
+    assert await proof_wanted.schedule(world.database, days=7) == 1
     assert await under_way(world) == [backup]
 
 
