@@ -1,8 +1,6 @@
 """The `openvps` command as a customer has it: on our API over HTTP, with an environment and a home of its own."""
 
 import os
-import pty
-import select
 import socket
 import subprocess
 import sys
@@ -20,6 +18,7 @@ import uvicorn
 
 from factories import Client, World
 from openvps.ops.commands import main
+from terminal import typed
 
 OPENVPS = str(Path(sys.executable).parent / "openvps")
 
@@ -72,29 +71,7 @@ class Shell:
 
     async def on_a_terminal(self, arguments: list[str], answers: list[tuple[str, str]]) -> tuple[int, str]:
         """Run a command in a pseudo-terminal, typing each answer once its question stands there."""
-        return await anyio.to_thread.run_sync(_typed, [OPENVPS, *arguments], self.environment, answers)
-
-
-def _typed(argv: list[str], environment: dict[str, str], answers: list[tuple[str, str]]) -> tuple[int, str]:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(argv[0], argv, {**environment, "TERM": "xterm"})  # noqa: S606 -- arguments are a list
-    said, left = "", list(answers)
-    while True:
-        ready, _, _ = select.select([terminal], [], [], 60)
-        assert ready, f"nothing more came after: {said}"
-        try:
-            read = os.read(terminal, 65536)
-        except OSError:  # the other end is closed
-            read = b""
-        if not read:
-            break
-        said += read.decode(errors="replace")
-        if left and left[0][0] in said:
-            os.write(terminal, left.pop(0)[1].encode())
-    os.close(terminal)
-    assert not left, f"never asked {left[0][0]!r}: {said}"
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), said
+        return await anyio.to_thread.run_sync(typed, [OPENVPS, *arguments], self.environment, answers)
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from customer import with_an_account_of_its_own
+from customer import Customer, with_an_account_of_its_own
 
 from lab import Lab
+from openvps.client import Client
+from terminal import typed
 
 pytestmark = pytest.mark.live
 
@@ -55,3 +57,25 @@ def test_up_left_a_context_that_only_its_owner_can_read(lab: Lab) -> None:
         check=True,
     )
     assert json.loads(listed.stdout)["account"]["email"] == "operator@localhost"
+
+
+def test_the_console_is_attached_to_a_terminal_typed_into_and_detached(customer: Customer) -> None:
+    server = customer.until(customer.create(name="by-console")["id"], "active")
+    with Client(customer.lab.url, customer.lab.token) as client:
+        password = client.servers.reset_password(server["id"]).password
+    customer.eventually(lambda: customer.password_works(server, str(password)))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(Path(customer.lab.data_dir).parent),
+        "OPENVPS_TOKEN": customer.lab.token,
+        "OPENVPS_API_URL": customer.lab.url,
+    }
+    answers = [
+        ("login: ", "root\r"),
+        ("Password: ", f"{password}\r"),
+        ("# ", "echo typed-$((6*7))\r"),
+        ("typed-42", "\x1d"),
+    ]
+    program = str(Path(sys.executable).parent / "openvps")
+    code, said = typed([program, "server", "console", "by-console"], environment, answers, knock="\r")
+    assert (code, "detached; the console goes on" in said) == (0, True), said

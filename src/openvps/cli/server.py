@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import App, Parameter
 
-from openvps.cli import ask, names, server_access, server_history, server_power
+from openvps.cli import ask, names, server_access, server_console, server_history, server_power
 from openvps.cli.arguments import (
     DEFAULT_TIMEOUT_S,
     Columns,
@@ -227,7 +227,7 @@ def _wishes(
 
 for command in (
     *(server_power.start, server_power.stop, server_power.reboot, server_power.resize, server_power.rebuild),
-    *(server_access.ssh, server_access.reset_password),
+    *(server_access.ssh, server_console.console, server_access.reset_password),
     *(server_history.metrics, server_history.actions),
 ):
     app.command(command)

@@ -16,6 +16,7 @@ from openvps.client.models import (
     Resized,
     Server,
     ServerSummary,
+    Ticket,
 )
 from openvps.client.operation import M, Resource, listing, operation
 from openvps.client.sending import answer, send
@@ -168,6 +169,11 @@ class Servers(Resource[M]):
     def reset_password(self, server_id: Reference) -> Steps[Password]:
         """Give root a new password; it is in this answer only. OpenVPS only."""
         return answer(self.endpoint, Call("POST", f"/servers/{server_id}/reset-password/"), Password)
+
+    @operation
+    def console(self, server_id: Reference) -> Steps[Ticket]:
+        """Return a ticket for the serial console's websocket: good once, for 30 seconds. OpenVPS only."""
+        return answer(self.endpoint, Call("POST", f"/servers/{server_id}/console/"), Ticket)
 
     @listing
     def actions(self, server_id: Reference) -> Pages[Action]:
