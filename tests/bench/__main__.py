@@ -25,6 +25,7 @@ import fault_matrix
 import idle
 import lists
 import metering
+import power_cut
 import soak
 import steps
 import systemd
@@ -93,6 +94,8 @@ def _measure(lab: whole.Lab, asked: argparse.Namespace) -> bool:
             return backup.run(lab, rounds=asked.rounds, proof=asked.proof)
         case "api":
             return api.run(lab, quick=asked.quick)
+        case "power-cut":
+            return power_cut.run(lab)
         case _:
             return idle.run(lab, servers=asked.servers, minutes=asked.minutes, sample_s=asked.sample)
 
@@ -127,6 +130,7 @@ def _arguments() -> argparse.Namespace:
     six = benches.add_parser("backup", help="a backup beside a plain `incus export`, by its bytes and its memory")
     six.add_argument("--rounds", type=int, default=3, help="of each (3)")
     six.add_argument("--proof", action="store_true", help="prove the last one, too")
+    benches.add_parser("power-cut", help="everything killed at once and started again: each server returns by itself")
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
     nine = benches.add_parser("streams", help="so many event streams at once on one api process")
     nine.add_argument("--streams", type=int, default=1000)

@@ -45,6 +45,15 @@ class Account:
                 raise TimeoutError(f"server {server} is {shown['status']} ({shown['error']})")
             time.sleep(POLL_S)
 
+    def stop(self, server: int) -> None:
+        """Shut a server down, and wait until it is stopped. Raises TimeoutError."""
+        self._http.post(f"/servers/{server}/stop/").raise_for_status()
+        end = time.monotonic() + GONE_S
+        while self.get(server)["status"] != "stopped":
+            if time.monotonic() > end:
+                raise TimeoutError(f"server {server} isn't stopped")
+            time.sleep(POLL_S)
+
     def clear(self) -> None:
         """Delete what was made, and wait until it is gone. Raises TimeoutError."""
         for server in self._made:

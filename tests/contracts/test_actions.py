@@ -24,6 +24,7 @@ async def test_an_action_is_shown_from_queued_to_completed(world: World) -> None
         "subject": {"type": "server", "id": number},
         "status": "queued",
         "progress": 0,
+        "queue_position": None,
         "error": None,
         "created_at": action["created_at"],
         "started_at": None,
