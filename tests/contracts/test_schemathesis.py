@@ -151,6 +151,21 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 404]
 include-operation-id = "accept_invite"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400]
 
+# Whether there is anything to do over or to end.
+[[operations]]
+include-operation-id = ["retry_server", "retry_action", "cancel_action", "verify_backup"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 409, 503]
+
+# Kinds are names of a registry, and an address must be one that is called.
+[[operations]]
+include-operation-id = ["create_webhook", "patch_webhook"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 409]
+
+# A header that nobody knows is ignored, as it is of every request.
+[[operations]]
+include-operation-id = "list_events"
+checks.negative_data_rejection.expected-statuses = ["2xx", 304, 400, 401, 403, 404]
+
 # A revoked token stays in the list and can be looked at, as revoked: so one sees what was revoked, and when not used.
 [[operations]]
 include-operation-id = "get_token"
