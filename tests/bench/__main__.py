@@ -69,7 +69,7 @@ def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
         "streams": lambda: event_streams.run(streams=asked.streams),
         "console": console.run,
         "lists": lambda: lists.run(servers=asked.servers),
-        "metering": lambda: metering.run(servers=asked.servers),
+        "metering": lambda: metering.run(servers=asked.servers, sampled=asked.sampled),
         "faults": lambda: fault_matrix.run(quick=asked.quick),
         "steps": lambda: steps.run(asked.steps),
         "cluster": clusters.run,
@@ -116,8 +116,9 @@ def _arguments() -> argparse.Namespace:
     benches.add_parser("console", help="the console's first page of an account with 100 servers: size and time")
     four = benches.add_parser("lists", help="the list of an account with 100 servers, and with 100,000")
     four.add_argument("--servers", type=int, default=100_000)
-    five = benches.add_parser("metering", help="the hourly charge of 100,000 servers")
-    five.add_argument("--servers", type=int, default=100_000)
+    five = benches.add_parser("metering", help="the hourly charge of 100,000 servers, and the samples of 10,000")
+    five.add_argument("--servers", type=int, default=100_000, help="that are charged (100000)")
+    five.add_argument("--sampled", type=int, default=10_000, help="that are sampled, in one cell (10000)")
     six = benches.add_parser("faults", help="workers and apis killed at every commit, a failing engine")
     six.add_argument("--quick", action="store_true", help="the first two commits of each goal only")
     seven = benches.add_parser("soak", help="two apis and two workers under load, one of each killed on the way")

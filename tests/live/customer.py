@@ -121,13 +121,17 @@ class Customer:
 
     def _ssh(self, address: str, command: str, timeout_s: float) -> tuple[int, str]:
         done = subprocess.run(
-            ["ssh", "-i", str(self.lab.key), *_options(), f"root@{address}", command],
+            self.login(address, command),
             capture_output=True,
             text=True,
             timeout=timeout_s,
             check=False,
         )
         return done.returncode, done.stdout + (done.stderr if done.returncode else "")
+
+    def login(self, address: str, command: str) -> list[str]:
+        """Return the command that logs in and runs another."""
+        return ["ssh", "-i", str(self.lab.key), *_options(), f"root@{address}", command]
 
     def boot_id(self, server: dict[str, Any]) -> str:
         """Return what differs from boot to boot: when the guest's init was started."""

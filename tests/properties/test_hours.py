@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recomputation import HOUR, Key, Life, all_costs, with_debt
 from sqlalchemy import text
+from traffic import GBS, traffic
 
 from openvps.accounts import queries as accounts
 from openvps.billing.charge import Terms, charge_some
@@ -25,8 +26,6 @@ from openvps.ledger import rates
 
 NUMBERS = itertools.count(1)
 MICRO = st.integers(0, 10**9)
-GBS = st.integers(0, 300)
-BYTES = st.one_of(st.just(0), st.integers(0, 3 * 10**10))
 GB_PRICE = 10_007  # no round number: sums would hide what rounding does
 MOMENTS = st.datetimes(datetime(2023, 11, 1), datetime(2025, 6, 1), timezones=st.just(UTC))  # noqa: DTZ001 -- bounds
 UNBOUNDED = 10**18
@@ -44,13 +43,7 @@ def lives(draw: st.DrawFn) -> Life:
         at += timedelta(seconds=draw(spans))
         resizes.append((at, draw(MICRO), draw(GBS)))
     end = at + timedelta(seconds=draw(spans)) if draw(st.booleans()) else None
-    traffic: dict[datetime, tuple[int, int]] = {}
-    hour = begin.replace(minute=0, second=0, microsecond=0)
-    for _ in range(draw(st.integers(0, 20))):  # of a server that runs and is seen
-        if end is None or hour < end:
-            traffic[hour] = (draw(BYTES), draw(BYTES))
-        hour += draw(st.integers(1, 60)) * HOUR
-    return Life(begin, draw(MICRO), draw(GBS), resizes, end, traffic)
+    return Life(begin, draw(MICRO), draw(GBS), resizes, end, draw(traffic(begin, end)))
 
 
 def metered(life: Life) -> Metered:
@@ -73,13 +66,11 @@ async def live(conn: Connection, account_id: int, number: int, life: Life) -> No
     await move(conn, number, life.traffic)
 
 
-async def move(conn: Connection, number: int, traffic: dict[datetime, tuple[int, int]]) -> None:
+async def move(conn: Connection, number: int, moved: dict[datetime, tuple[int, int]]) -> None:
     """Write traffic as samples would have."""
-    for hour, (received, sent) in traffic.items():
-        await conn.execute(
-            text("INSERT INTO usage_hour VALUES (:n, :hour, 1, 1, 1, 1, 1, 1, :received, :sent)"),
-            {"n": number, "hour": hour, "received": received, "sent": sent},
-        )
+    rows = [{"n": number, "hour": hour, "in": both[0], "out": both[1]} for hour, both in moved.items()]
+    if rows:
+        await conn.execute(text("INSERT INTO usage_hour VALUES (:n, :hour, 1, 1, 1, 1, 1, 1, :in, :out)"), rows)
 
 
 async def run(conn: Connection, *moments: datetime, debt: int = UNBOUNDED) -> None:

@@ -1,20 +1,20 @@
 """What traffic costs: settled at any moments, with what was known then, it is what a recomputation says."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from recomputation import HOUR, Life
+from traffic import GBS, traffic
 
 from openvps.billing.hours import Metered, Period
 from openvps.billing.traffic import Overage, Traffic, clock, is_closed, settle
 from openvps.ledger import rates
 
 SECONDS = st.integers(0, 40 * 86400)
-GBS = st.integers(0, 300)
-BYTES = st.one_of(st.just(0), st.integers(0, 3 * 10**10))
 BEGINS = st.datetimes(datetime(2024, 1, 28), datetime(2024, 3, 3), timezones=st.just(UTC))  # noqa: DTZ001 -- bounds
-LONGEST = timedelta(days=80)
+LASTS = st.one_of(SECONDS, st.just(80 * 86400))
 
 
 @st.composite
@@ -24,12 +24,7 @@ def busy_lives(draw: st.DrawFn) -> Life:
     moments = sorted(begin + timedelta(seconds=draw(SECONDS)) for _ in range(draw(st.integers(0, 4))))
     end = begin + timedelta(seconds=draw(SECONDS)) if draw(st.booleans()) else None
     resizes = [(at, 0, draw(GBS)) for at in moments if end is None or at < end]
-    traffic: dict[datetime, tuple[int, int]] = {}
-    hour = clock(begin)
-    while hour < (end or begin + LONGEST) and len(traffic) < 60:
-        traffic[hour] = (draw(BYTES), draw(BYTES))
-        hour += draw(st.integers(1, 40)) * HOUR
-    return Life(begin, 0, draw(GBS), resizes, end, traffic)
+    return Life(begin, 0, draw(GBS), resizes, end, draw(traffic(begin, end)))
 
 
 def known_at(life: Life, at: datetime) -> Metered:
@@ -59,7 +54,7 @@ def settled(life: Life, moments: list[datetime]) -> list[Overage]:
 
 
 @settings(max_examples=150)
-@given(busy_lives(), st.lists(SECONDS, max_size=30), SECONDS)
+@given(busy_lives(), st.lists(SECONDS, max_size=30), LASTS)
 def test_traffic_settled_at_any_moments_is_what_it_is_recomputed_to(life: Life, runs: list[int], last_s: int) -> None:
     last = life.begin + timedelta(seconds=2 * last_s)
     between = [life.begin + timedelta(seconds=2 * each) for each in runs]
@@ -70,3 +65,42 @@ def test_traffic_settled_at_any_moments_is_what_it_is_recomputed_to(life: Life, 
             at: (cost.due, cost.before, cost.after) for at, cost in expected.items()
         }
         assert len(found) == len(expected)
+
+
+JUNE = datetime(2028, 6, 1, tzinfo=UTC)
+GB = 10**9
+
+
+def a_server(**fields: Any) -> Metered:
+    values: dict[str, Any] = {"started_at": JUNE, "ended_at": None, "due_at": None, "periods": [Period(JUNE, 0, 672)]}
+    return Metered(1, **(values | fields))
+
+
+def test_an_hour_is_charged_when_what_moved_in_it_is_surely_written() -> None:
+    moved = {JUNE: (0, 700 * GB)}
+    for minute, turn in ((4, 2), (6, 1)):
+        server = a_server(started_at=JUNE + timedelta(minutes=minute))
+        due_at = server.started_at + turn * HOUR
+        assert settle(server, Traffic(JUNE), moved, due_at - rates.LEAST) == ([], Traffic(JUNE))
+        [one], known = settle(server, Traffic(JUNE), moved, due_at)
+        assert (one.at, one.due_at, known.at) == (JUNE, due_at, JUNE + turn * HOUR - HOUR * (turn - 1))
+
+
+def test_a_smaller_plan_counts_at_the_months_end_also_where_nothing_moved_since() -> None:
+    later = JUNE + timedelta(days=10)
+    server = a_server(periods=[Period(JUNE, 0, 672), Period(later, 0, 0)])
+    found, known = settle(server, Traffic(JUNE), {JUNE: (300 * GB, 0)}, JUNE + timedelta(days=40))
+    assert [(one.at, one.over_bytes) for one in found] == [(JUNE + timedelta(days=30) - HOUR, 60 * GB)]
+    assert (known.used_bytes, known.over_bytes) == (0, 0)
+
+
+def test_after_672_hours_no_more_is_included() -> None:
+    last = JUNE + timedelta(days=30) - HOUR
+    [one], _ = settle(a_server(), Traffic(JUNE), {last: (700 * GB, 1)}, JUNE + timedelta(days=31))
+    assert (one.over_bytes, one.cost(10_000, 0)) == (28 * GB, 280_000)
+
+
+def test_what_a_larger_plan_includes_gives_back_its_share_of_what_was_charged() -> None:
+    assert Overage(JUNE, 1, JUNE, 100 * GB, 25 * GB).cost(10_000, 1_000_000) == -750_000
+    assert Overage(JUNE, 1, JUNE, 100 * GB, 25 * GB).cost(10_000, 40_000) == -30_000  # the rest was beyond the debt
+    assert Overage(JUNE, 1, JUNE, 100 * GB, 0).cost(10_000, 40_000) == -40_000

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from openvps.accounts import audit
+from openvps.accounts import audit, standing
 from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn, Tx
@@ -249,6 +249,7 @@ async def reset_password(reference_id: Reference, caller: Writer, conn: Conn) ->
     """Give root a new password, shown in this answer only; it works within seconds."""
     text, hashed = password.make()
     row = await _shown(conn, caller, reference_id)
+    await standing.check(conn, caller.account_id)
     if row.status != "active":
         raise BadRequest(f"Only an active server's password can be reset; this one is {row.status}.")
     await queries.want_password(conn, row.id, hashed)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
     Select,
     and_,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    literal,
     literal_column,
     or_,
     select,
@@ -611,9 +613,10 @@ async def counters(conn: Connection, cell_id: int) -> dict[int, Record]:
 
 
 async def keep_samples(conn: Connection, rows: list[dict[str, Any]]) -> None:
-    """Write the latest sample of many servers."""
+    """Write the latest sample of many servers, in one statement."""
     if not rows:
         return
-    put = pg_insert(usage)
+    arrays = [func.unnest(literal([row[one.name] for row in rows], ARRAY(one.type))) for one in usage.c]
+    put = pg_insert(usage).from_select([one.name for one in usage.c], select(*arrays))
     columns = {column.name: column for column in put.excluded if column.name != "server_id"}
-    await conn.execute(put.on_conflict_do_update(index_elements=["server_id"], set_=columns), rows)
+    await conn.execute(put.on_conflict_do_update(index_elements=["server_id"], set_=columns))
