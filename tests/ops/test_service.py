@@ -21,7 +21,9 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
         pytest.skip("there is no systemd-analyze here")
     settings = config(tmp_path)
     for name, text in service.units(settings, engine_group="root").items():
-        known = text.replace(machine.API_USER, "daemon").replace(machine.WORKER_USER, "daemon")
+        known = text
+        for user in (machine.API_USER, machine.WORKER_USER, machine.CONSOLE_USER):
+            known = known.replace(f"User={user}\n", "User=daemon\n").replace(f"Groups={user} ", "Groups=daemon ")
         (tmp_path / name).write_text(known.replace(f"Group={machine.GROUP}", "Group=root"))
     files = [tmp_path / name for name in service.instances(settings, 2, 2)]
     for file in files:
@@ -37,14 +39,16 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
 
 def test_each_process_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
     texts = service.units(config(tmp_path, listen="[::1]:8080"), engine_group="incus-admin")
-    api, worker = texts[service.API], texts[service.WORKER]
+    api, worker, console = (texts[name] for name in (service.API, service.WORKER, service.CONSOLE))
     assert "Environment=OPENVPS_LISTEN=[::1]:%i\n" in api
     assert "User=openvps-api\n" in api
     assert "SupplementaryGroups" not in api, "the api has no way to the engine"
     assert "\nCapabilityBoundingSet=\n" in api
     assert "SupplementaryGroups=incus-admin\n" in worker
     assert "\nCapabilityBoundingSet=CAP_NET_ADMIN\n" in worker
-    for text in (api, worker):
+    assert "SupplementaryGroups=openvps-worker incus-admin\n" in console, "the worker's, for the key of remote cells"
+    assert "\nCapabilityBoundingSet=\n" in console
+    for text in (api, worker, console):
         assert "NoNewPrivileges=yes" in text
         assert "Restart=always" in text
         assert "p%40ss" not in text, "the database's password is in a file for root alone"
@@ -60,6 +64,7 @@ def test_an_api_has_a_port_of_its_own_and_workers_are_numbered(tmp_path: Path) -
         "openvps-worker@1.service",
         "openvps-worker@2.service",
         "openvps-worker@3.service",
+        "openvps-console.service",
     ]
 
 

@@ -1,4 +1,4 @@
-"""`openvps service`: api and worker as systemd's units, several of each, on an external PostgreSQL.
+"""`openvps service`: api, worker and console as systemd's units, several of the first two, on an external PostgreSQL.
 
 `openvps up` is one process of each under one parent, for one machine. These are for an installation that must not
 have one of anything: each unit stands alone, any may end, and the others go on. Which worker does what they settle
@@ -27,6 +27,8 @@ from openvps.ops.supervisor import Supervisor
 
 UNITS = Path("/etc/systemd/system")
 PREPARE, API, WORKER = "openvps-prepare.service", "openvps-api@.service", "openvps-worker@.service"
+CONSOLE = "openvps-console.service"  # one a machine: it carries the terminals of all its apis
+PROGRAM = f"{sys.executable} -P -m openvps"
 PRIVILEGED_PORTS = 1024
 NOT_RUNNING = 3  # as of `systemctl status`
 HARDENED = """\
@@ -71,7 +73,7 @@ def install(*, apis: int, workers: int) -> int:
             run(["systemctl", "disable", "--now", "--quiet", name])
         run(["systemctl", "enable", "--quiet", *wanted])
         run(["systemctl", "restart", *wanted], timeout_s=120)
-        talk(f"openvps: {apis} api from {config.listen} on, and {workers} workers run; see `openvps service status`")
+        talk(f"openvps: api from {config.listen} on, workers and console run; see `openvps service status`")
         return 0
 
     return _do(work)
@@ -99,7 +101,7 @@ def uninstall() -> int:
     def work(config: Settings) -> int:
         for name in _installed():
             run(["systemctl", "disable", "--now", "--quiet", name], timeout_s=120)
-        for name in (PREPARE, API, WORKER):
+        for name in (PREPARE, API, WORKER, CONSOLE):
             (UNITS / name).unlink(missing_ok=True)
         environment_file(config).unlink(missing_ok=True)
         run(["systemctl", "daemon-reload"])
@@ -128,9 +130,9 @@ def status(output: Output) -> int:
 
 
 def instances(config: Settings, apis: int, workers: int) -> list[str]:
-    """Return the units to run: an api a port from the configured one on, and workers by number."""
+    """Return the units to run: an api a port from the configured one on, workers by number, and a console."""
     ports = (API.replace("@", f"@{config.port + number}") for number in range(apis))
-    return [PREPARE, *ports, *(WORKER.replace("@", f"@{1 + number}") for number in range(workers))]
+    return [PREPARE, *ports, *(WORKER.replace("@", f"@{1 + number}") for number in range(workers)), CONSOLE]
 
 
 def environment_file(config: Settings) -> Path:
@@ -140,11 +142,10 @@ def environment_file(config: Settings) -> Path:
 
 def units(config: Settings, *, engine_group: str | None = None) -> dict[str, str]:
     """Return the units' texts by their names."""
-    file, program = environment_file(config), f"{sys.executable} -P -m openvps"
+    file, data_dir = environment_file(config), config.data_dir.resolve()
     group = engine_group or _engine_group(config)
     listening = f"{f'[{config.host}]' if ':' in config.host else config.host}:%i"
     low = "CAP_NET_BIND_SERVICE" if config.port < PRIVILEGED_PORTS else ""
-    hardened = {"data_dir": config.data_dir.resolve(), "families": ""}
     return {
         PREPARE: f"""\
 [Unit]
@@ -156,51 +157,58 @@ Wants=network-online.target
 Type=oneshot
 RemainAfterExit=yes
 EnvironmentFile={file}
-ExecStart={program} service prepare
+ExecStart={PROGRAM} service prepare
 TimeoutStartSec=infinity
 
 [Install]
 WantedBy=multi-user.target
 """,
-        API: f"""\
-[Unit]
-Description=OpenVPS API on port %i
-After={PREPARE}
-Requires={PREPARE}
-
-[Service]
-User={machine.API_USER}
-Group={machine.GROUP}
-EnvironmentFile={file}
-Environment=OPENVPS_LISTEN={listening}
-{_tls(config)}ExecStart={program} api
-Restart=always
-RestartSec=1
-TimeoutStopSec=20
-{HARDENED.format(capabilities=low, **hardened)}
-[Install]
-WantedBy=multi-user.target
-""",
-        WORKER: f"""\
-[Unit]
-Description=OpenVPS worker %i
-After={PREPARE}
-Requires={PREPARE}
-
-[Service]
-User={machine.WORKER_USER}
-Group={machine.GROUP}
-SupplementaryGroups={group}
-EnvironmentFile={file}
-ExecStart={program} worker
-Restart=always
-RestartSec=1
-TimeoutStopSec=20
-{HARDENED.format(capabilities="CAP_NET_ADMIN", **hardened | {"families": " AF_NETLINK"})}
-[Install]
-WantedBy=multi-user.target
-""",
+        API: _unit(
+            "API on port %i",
+            "api",
+            user=machine.API_USER,
+            environment=f"EnvironmentFile={file}\nEnvironment=OPENVPS_LISTEN={listening}\n{_tls(config)}",
+            hardened=HARDENED.format(capabilities=low, families="", data_dir=data_dir),
+        ),
+        WORKER: _unit(
+            "worker %i",
+            "worker",
+            user=machine.WORKER_USER,
+            groups=[group],
+            environment=f"EnvironmentFile={file}\n",
+            hardened=HARDENED.format(capabilities="CAP_NET_ADMIN", families=" AF_NETLINK", data_dir=data_dir),
+        ),
+        CONSOLE: _unit(
+            "terminals",
+            "console",
+            user=machine.CONSOLE_USER,
+            groups=[machine.WORKER_USER, group],
+            environment=f"EnvironmentFile={file}\n",
+            hardened=HARDENED.format(capabilities="", families="", data_dir=data_dir),
+        ),
     }
+
+
+def _unit(what: str, command: str, *, user: str, groups: Sequence[str] = (), environment: str, hardened: str) -> str:
+    """Return the unit of one of our processes, which is started again whenever it ends."""
+    further = f"SupplementaryGroups={' '.join(groups)}\n" if groups else ""
+    return f"""\
+[Unit]
+Description=OpenVPS {what}
+After={PREPARE}
+Requires={PREPARE}
+
+[Service]
+User={user}
+Group={machine.GROUP}
+{further}{environment}ExecStart={PROGRAM} {command}
+Restart=always
+RestartSec=1
+TimeoutStopSec=20
+{hardened}
+[Install]
+WantedBy=multi-user.target
+"""
 
 
 def _tls(config: Settings) -> str:
@@ -241,7 +249,7 @@ def _installed() -> Sequence[str]:
     """Return our units that are to run, as systemd knows them."""
     listed = run(["systemctl", "list-unit-files", "--no-legend", "--plain", "--state=enabled", "openvps-*"])
     names = [line.split()[0] for line in listed.splitlines() if line.strip()]
-    return [name for name in names if name == PREPARE or name.startswith(("openvps-api@", "openvps-worker@"))]
+    return [name for name in names if name.startswith((PREPARE, CONSOLE, "openvps-api@", "openvps-worker@"))]
 
 
 def _state(unit: str) -> str:

@@ -42,7 +42,7 @@ OPERATORS: dict[str, tuple[str, str | None]] = {
     "cell": ("ops.commands.cell:app", "Add, list, change and remove cells on other machines."),
     "host": ("ops.commands.host:app", "Prepare a host of another cell, whose worker runs elsewhere."),
     "action": ("ops.commands.action:app", "Everybody's unfinished actions: list, try again, cancel."),
-    "service": ("ops.commands.service:app", "Run api and worker under systemd, several of each."),
+    "service": ("ops.commands.service:app", "Run OpenVPS under systemd, with several apis and workers."),
     "audit": ("ops.commands.operating:audit", None),
     "backup-control-plane": ("ops.commands.database:backup_control_plane", None),
     "restore-control-plane": ("ops.commands.database:restore_control_plane", None),

@@ -1,4 +1,4 @@
-"""`openvps service`: api and worker under systemd, several of each."""
+"""`openvps service`: api, worker and console under systemd, several of the first two."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ app = App(name="service")
 
 @app.command
 def install(*, apis: Apis = 1, workers: Workers = 1) -> int:
-    """Prepare this machine as `up` does, write systemd's units for api and worker, and start them; as root.
+    """Prepare this machine as `up` does, write systemd's units, and start them; as root.
 
     For an installation on a PostgreSQL of its own (OPENVPS_DATABASE_URL). Give it again after an upgrade or a change
     of the settings.
@@ -26,7 +26,7 @@ def install(*, apis: Apis = 1, workers: Workers = 1) -> int:
 
 @app.command
 def prepare() -> int:
-    """Do what must be done as root before api and worker start; the unit openvps-prepare does it at boot."""
+    """Do what must be done as root before the others start; the unit openvps-prepare does it at boot."""
     from openvps.ops import service
 
     return service.prepare()
