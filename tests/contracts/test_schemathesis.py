@@ -47,6 +47,8 @@ UPDATE server SET status = 'active', wanted = 'running' WHERE id <= 3 AND wanted
 UPDATE snapshot SET status = 'completed', look_at = NULL WHERE status = 'in_progress'
 ---
 UPDATE backup SET status = 'completed', look_at = NULL WHERE status = 'in_progress'
+---
+UPDATE cell SET seen_at = now()
 """
 SETTLE_S = 0.2
 ACTION = "get_action"
@@ -144,6 +146,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 409]
 # A cursor is of an earlier answer's `next`, and says nothing to its reader.
 [[operations]]
 include-operation-id = "list_servers"
+checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 404]
+
+# How long ago there is something to show, and in which steps, depends on the moment.
+[[operations]]
+include-operation-id = "get_server_metrics"
 checks.positive_data_acceptance.expected-statuses = ["2xx", 304, 400, 401, 404]
 
 # An unknown or used invite is 400, to be told from a missing token.
@@ -258,13 +265,15 @@ def linked(document: dict[str, Any], *, to_actions: bool) -> list[str]:
     return [word for name in sorted(found) for word in ("--include-operation-id", name)]
 
 
-# Four parts, for two processes of pytest. Links to actions lead from what is done with any server: apart, so that the
-# other chains begin with what is made.
+# Five parts, for several processes of pytest. Links to actions lead from what is done with any server: apart, so that
+# the other chains begin with what is made.
 EACH = ("--phases", "examples,coverage,fuzzing", "--max-examples", str(EXAMPLES))
 CHAINED = ("--phases", "stateful", "--max-examples", str(CHAINS * EXAMPLES))
+SERVERS, ACCOUNTS = "servers|actions", "account|admin|billing|operations|tokens"
 PARTS = {
-    "servers and actions": ("--include-tag-regex", "^(servers|actions)$", *EACH),
-    "all else": ("--exclude-tag-regex", "^(servers|actions)$", *EACH),
+    "servers and actions": ("--include-tag-regex", f"^({SERVERS})$", *EACH),
+    "accounts and operators": ("--include-tag-regex", f"^({ACCOUNTS})$", *EACH),
+    "all else": ("--exclude-tag-regex", f"^({SERVERS}|{ACCOUNTS})$", *EACH),
     "links": CHAINED,
     "links to actions": CHAINED,
 }

@@ -46,6 +46,7 @@ def ansible(customer: Customer, folder: Path, *arguments: str) -> str:
             "ANSIBLE_HOST_KEY_CHECKING": "False",
             "ANSIBLE_PRIVATE_KEY_FILE": str(customer.lab.key),
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=no",  # its socket's path may be longer here than a socket's can
             "LC_ALL": "C.UTF-8",
         },
         capture_output=True,

@@ -22,8 +22,9 @@ from openvps.core.requests import Reference
 router = APIRouter(tags=["servers"], route_class=Route)
 
 METRIC = Parameter("metric", "What to show.", {"type": "string", "enum": list(graph.METRICS), "default": "cpu"})
-START = Parameter("start", "From when, like `2026-11-24T08:00:00Z`; an hour before `end` if left out.")
-END = Parameter("end", "Until when, in the same form; now if left out.")
+DATE_TIME = {"type": "string", "format": "date-time"}
+START = Parameter("start", "From when, like `2026-11-24T08:00:00Z`; an hour before `end` if left out.", DATE_TIME)
+END = Parameter("end", "Until when, in the same form; now if left out.", DATE_TIME)
 STEP = Parameter(
     "step",
     "Seconds from value to value. 60 are kept for 24 hours, 300 for 7 days, 3600 for 13 months; "
