@@ -1,6 +1,7 @@
 """A cell over HTTPS, added by its operator's command: trusted exactly, and no trouble to others when silent."""
 
 import base64
+import grp
 import json
 import pwd
 import subprocess
@@ -20,8 +21,9 @@ MANY = 60
 
 def test_a_server_lives_on_a_cell_over_https_that_its_worker_noticed_by_itself(far: Far) -> None:
     customer = far.customer
-    key = Path(customer.lab.data_dir, "cells", "client.key")
-    assert (key.stat().st_mode & 0o777, key.stat().st_uid) == (0o400, pwd.getpwnam("openvps-worker").pw_uid)
+    key, worker = Path(customer.lab.data_dir, "cells", "client.key").stat(), pwd.getpwnam("openvps-worker")
+    assert (key.st_mode & 0o777, key.st_uid, key.st_gid) == (0o440, worker.pw_uid, worker.pw_gid)
+    assert grp.getgrgid(worker.pw_gid).gr_mem in ([], ["openvps-console"]), "nobody but who speaks to engines"
     # No way leads from the worker to the server's port 22, as behind another host's NAT.
     table = f"openvps_{far.name}"
     rule = f"table ip {table} {{ chain out {{ type filter hook output priority 0; ip daddr {far.network} drop; }}; }}"

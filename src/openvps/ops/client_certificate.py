@@ -17,7 +17,10 @@ DAYS = 3650  # as Incus's own; its trust is in the key's fingerprint, whatever t
 
 
 def ensure(config: Settings) -> tuple[Path, Path]:
-    """Make certificate and key where they are missing; only the worker reads the key. Returns both files."""
+    """Make certificate and key where they are missing, and return both files.
+
+    Worker and console process read the key, nobody else.
+    """
     ensure_users()
     certificate, key = own_files(config)
     folder = certificate.parent
