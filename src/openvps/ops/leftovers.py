@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,12 @@ def detach_loops_below(folder: Path) -> None:
 
 def remove_cgroups(project: str) -> None:
     """Remove the empty control groups of a project's servers; those in use stay."""
-    for kind in ("payload", "monitor"):
-        for top in CGROUPS.glob(f"**/lxc.{kind}.{project}_*"):
-            for group in sorted((path for path in (top, *top.rglob("*")) if path.is_dir()), reverse=True):
-                with contextlib.suppress(OSError):
-                    group.rmdir()
+    ours = (f"lxc.payload.{project}_", f"lxc.monitor.{project}_")
+    # The innermost first. Others' servers start and stop meanwhile: a walk bears groups that go under it.
+    for group, _, _ in os.walk(CGROUPS, topdown=False):
+        if any(part.startswith(ours) for part in Path(group).parts):
+            with contextlib.suppress(OSError):
+                Path(group).rmdir()
 
 
 def _unescaped(point: str) -> str:
