@@ -91,7 +91,7 @@ def _say(output: Output, shown: dict[str, object], code: int) -> int:
     for cell, reason in report.left.unseen.items():
         talk(f"openvps: the cell {cell} couldn't be looked at: {reason}")
     if not report.left.findings and not report.left.unseen:
-        talk(f"openvps: engine and database agree, in {report.left.cells} cells")
+        talk(f"openvps: engine and database agree (cells: {report.left.cells})")
     elif any(one.repair for one in report.left.findings) and not report.repaired:
         talk("openvps: nothing was changed; with --repair it would be")
     return code
