@@ -172,7 +172,7 @@ async def lock_account(conn: Connection, account_id: int) -> Record:
                 account.c.is_operator,
             )
             .where(account.c.id == account_id)
-            .with_for_update()
+            .with_for_update(key_share=True)
         )
     ).one()
     if row.disabled_at is not None:

@@ -232,7 +232,7 @@ _TOTAL = "coalesce((SELECT amount_micro FROM ledger_total WHERE account_id = acc
 _METERED = "EXISTS (SELECT FROM meter WHERE meter.account_id = account.id AND due_at IS NOT NULL)"
 _RESTORED = text(
     "WITH found AS (SELECT id, unpaid_at FROM account"
-    f" WHERE (empty_at IS NOT NULL OR unpaid_at IS NOT NULL) AND {_TOTAL} > 0 FOR UPDATE OF account)"
+    f" WHERE (empty_at IS NOT NULL OR unpaid_at IS NOT NULL) AND {_TOTAL} > 0 FOR NO KEY UPDATE OF account)"
     " UPDATE account SET empty_at = NULL, unpaid_at = NULL, servers_end_at = NULL FROM found"
     " WHERE account.id = found.id RETURNING account.id, found.unpaid_at IS NOT NULL AS was_suspended"
 )

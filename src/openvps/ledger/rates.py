@@ -106,7 +106,7 @@ async def resume(conn: Connection, server_id: int, rate: Rate, at: datetime) -> 
     known = await conn.execute(
         select(meter.c.started_at, meter.c.ended_at)
         .where(meter.c.server_id == server_id, meter.c.ended_at.is_not(None))
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     row = known.one_or_none()
     if row is None:

@@ -51,7 +51,7 @@ async def accounts(conn: Connection, *, email: str | None, offset: int, limit: i
 async def one(conn: Connection, reference: int | UUID | str, *, lock: bool = False) -> Record | None:
     """Return the account with this number, UUID or e-mail; locked, nothing is added to it meanwhile."""
     statement = select(*_SHOWN).where(_named(reference), _LIVE)
-    return (await conn.execute(statement.with_for_update() if lock else statement)).one_or_none()
+    return (await conn.execute(statement.with_for_update(key_share=True) if lock else statement)).one_or_none()
 
 
 async def add(conn: Connection, **values: Any) -> int | None:

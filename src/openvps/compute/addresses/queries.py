@@ -73,7 +73,7 @@ async def take_v4(conn: Connection, *, cell_id: int, server_id: int, at: datetim
         )
         .order_by(address.c.rests_until.asc().nulls_first(), address.c.ip)
         .limit(1)
-        .with_for_update(skip_locked=True, of=address)
+        .with_for_update(key_share=True, skip_locked=True, of=address)
         .scalar_subquery()
     )
     done = await conn.execute(

@@ -73,7 +73,7 @@ async def server_of(conn: Connection, account_id: int, reference: int | UUID) ->
         server.c.system_id,
         server.c.storage_gb,
     )
-    return (await conn.execute(select(*columns).where(*where).with_for_update())).one_or_none()
+    return (await conn.execute(select(*columns).where(*where).with_for_update(key_share=True))).one_or_none()
 
 
 async def under_way(conn: Connection, server_id: int) -> bool:
@@ -273,7 +273,7 @@ async def to_be_proved(conn: Connection, *, since: datetime, until: datetime) ->
         )
         .order_by(backup.c.id.desc())
         .limit(1)
-        .with_for_update(of=backup, skip_locked=True)
+        .with_for_update(of=backup, key_share=True, skip_locked=True)
     )
     return found.one_or_none()
 
@@ -315,7 +315,7 @@ async def nightly(conn: Connection, at: datetime, limit: int) -> list[Record]:
         )
         .order_by(server.c.id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(key_share=True, skip_locked=True)
     )
     return list(found)
 

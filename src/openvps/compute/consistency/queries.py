@@ -253,7 +253,7 @@ async def miscounted_rooms(conn: Connection) -> list[Record]:
 
 async def count_room(conn: Connection, cell_id: int) -> None:
     """Have a cell's counters say what its servers take; its row is locked first, as whoever takes room does."""
-    await conn.execute(text("SELECT 1 FROM cell WHERE id = :id FOR UPDATE"), {"id": cell_id})
+    await conn.execute(text("SELECT 1 FROM cell WHERE id = :id FOR NO KEY UPDATE"), {"id": cell_id})
     await conn.execute(
         text(
             "UPDATE cell SET used_vcpus = vcpus, used_memory_mib = memory_mib, used_storage_gb = storage_gb"

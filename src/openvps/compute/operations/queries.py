@@ -37,7 +37,7 @@ async def unfinished(conn: Connection, *, stuck: bool, offset: int, limit: int) 
 async def one(conn: Connection, action_id: int) -> Record | None:
     """Return an unfinished action, locked."""
     found = await conn.execute(
-        text(f"{_UNFINISHED} AND action.id = :id FOR UPDATE OF action"), {"slow": SLOW, "id": action_id}
+        text(f"{_UNFINISHED} AND action.id = :id FOR NO KEY UPDATE OF action"), {"slow": SLOW, "id": action_id}
     )
     return found.one_or_none()
 

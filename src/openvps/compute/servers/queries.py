@@ -181,7 +181,7 @@ async def promised(conn: Connection, account_id: int, reference: int | UUID) -> 
             )
             .join(plan, plan.c.id == server.c.plan_id)
             .where(_named(account_id, reference))
-            .with_for_update(of=server)
+            .with_for_update(of=server, key_share=True)
         )
     ).one_or_none()
 
@@ -260,7 +260,7 @@ async def stored(conn: Connection, account_id: int, reference: int | UUID) -> Re
     key = backup.c.uuid if isinstance(reference, UUID) else backup.c.id
     columns = (backup.c.id, backup.c.status, backup.c.system_id, backup.c.size_bytes)
     where = (backup.c.account_id == account_id, backup.c.wanted == "present", key == reference)
-    return (await conn.execute(select(*columns).where(*where).with_for_update())).one_or_none()
+    return (await conn.execute(select(*columns).where(*where).with_for_update(key_share=True))).one_or_none()
 
 
 async def restore_begins(conn: Connection, server_id: int, version: int, *, begins: bool = True) -> None:
@@ -312,7 +312,12 @@ async def failed_create(conn: Connection, account_id: int, reference: int | UUID
         .join(cell, cell.c.id == server.c.cell_id)
         .join(location, location.c.id == server.c.location_id)
     )
-    found = select(*columns).select_from(joined).where(_named(account_id, reference)).with_for_update(of=server)
+    found = (
+        select(*columns)
+        .select_from(joined)
+        .where(_named(account_id, reference))
+        .with_for_update(of=server, key_share=True)
+    )
     return (await conn.execute(found)).one_or_none()
 
 
@@ -468,7 +473,7 @@ async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[int]:
 async def hold(conn: Connection, server_id: int) -> bool:
     """Lock a server's row until the transaction ends; False: it is no more."""
     return (
-        await conn.execute(select(server.c.id).where(server.c.id == server_id).with_for_update())
+        await conn.execute(select(server.c.id).where(server.c.id == server_id).with_for_update(key_share=True))
     ).first() is not None
 
 

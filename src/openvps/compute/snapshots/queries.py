@@ -54,7 +54,7 @@ async def server_of(conn: Connection, account_id: int, reference: int | UUID) ->
     """Return one of the account's servers, locked: so that its snapshots can be counted, or not be restored from."""
     columns = (server.c.id, server.c.name, server.c.status, server.c.restore_from)
     where = (server.c.account_id == account_id, server.c.wanted != "absent", _key(reference, server))
-    return (await conn.execute(select(*columns).where(*where).with_for_update())).one_or_none()
+    return (await conn.execute(select(*columns).where(*where).with_for_update(key_share=True))).one_or_none()
 
 
 async def count(conn: Connection, server_id: int) -> int:
