@@ -155,7 +155,9 @@ def test_the_clients_forms_are_those_of_the_document(monkeypatch: pytest.MonkeyP
 def test_every_command_has_a_chapter() -> None:
     chapters = re.findall(r"^## (openvps .+)$", (DOCS / "reference" / "commands.md").read_text(), re.MULTILINE)
     assert chapters == [name for name, _ in _commands(app, "openvps")]
-    customers = "list create show update delete start stop reboot resize rebuild ssh console metrics actions".split()
+    customers = (
+        "list create show update delete start stop reboot resize rebuild retry ssh console metrics actions".split()
+    )
     assert {f"openvps server {one}" for one in customers} <= set(chapters)
     assert {"openvps up", "openvps down", "openvps doctor", "openvps image build"} <= set(chapters)
 

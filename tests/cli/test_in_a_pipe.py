@@ -3,10 +3,11 @@
 import json
 from collections.abc import Awaitable, Callable
 
+import anyio
 import pytest
 import yaml
 
-from conftest import Shell
+from conftest import Ended, Shell
 from factories import ED25519, World
 
 pytestmark = pytest.mark.anyio
@@ -141,7 +142,7 @@ async def test_completion_knows_commands_and_live_names(shell: Shell, world: Wor
     done = await shell.in_a_process(["bash", "-c", ask])
     names, commands = done.splitlines()
     assert names.split() == ["web-1"]
-    assert {"reboot", "rebuild", "resize"} <= set(commands.split())
+    assert {"reboot", "rebuild", "resize", "retry"} <= set(commands.split())
     for other in ("zsh", "fish"):
         assert "openvps" in (await shell("completion", other)).out
 
@@ -158,3 +159,27 @@ async def test_a_webhook_is_added_tried_changed_and_deleted(shell: Shell) -> Non
     assert (await shell("webhook", "resend", str(sent[0]["id"]))).code == 1
     assert (await shell("webhook", "delete", "1", "--yes")).code == 0
     assert (await shell("webhook", "list", "-o", "name")).out == ""
+
+
+async def test_a_server_that_could_not_be_made_is_tried_again(shell: Shell, world: World) -> None:
+    number = await world.a_server(shell.customer, status="provisioning")
+    ended = "UPDATE action SET status = :status, started_at = now(), finished_at = now() WHERE finished_at IS NULL"
+    await world.sql(ended, status="failed")
+    rests = "UPDATE server SET status = :status, look_at = NULL, deadline_at = NULL WHERE id = :id"
+    await world.sql(rests, status="error", id=number)
+    await world.sql("UPDATE meter SET ended_at = now()")
+    await world.sql("UPDATE rate_period SET ends_at = (SELECT ended_at FROM meter)")
+
+    async def made() -> None:
+        while not await world.sql("SELECT 1 FROM action WHERE kind = 'server.retry'"):
+            await anyio.lowlevel.checkpoint()  # until somebody asks
+        await world.sql(rests, status="active", id=number)
+        await world.sql(ended, status="completed")
+
+    ends: list[Ended] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(made)
+        ends.append(await shell("server", "retry", "web-1"))
+    assert [(one.code, "web-1: ready" in one.err) for one in ends] == [(0, True)], ends
+    refused = await shell("server", "retry", "web-1", "--no-wait")
+    assert (refused.code, "this one is active" in refused.err) == (1, True), refused.err

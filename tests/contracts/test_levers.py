@@ -7,8 +7,11 @@ import pytest
 
 from factories import Client, World
 from openvps.billing.charge import Terms, charge
+from openvps.compute.backups import converge as backups
+from openvps.compute.backups import queries as backup_rows
 from openvps.compute.servers import queue
 from openvps.compute.servers.converge import Context, converge
+from openvps.compute.snapshots import converge as snapshots
 from openvps.ops import commands
 
 pytestmark = pytest.mark.anyio
@@ -224,16 +227,41 @@ async def test_a_cancelled_action_ends_as_if_it_had_failed_with_the_reason(world
     assert (await operator("POST", f"/admin/actions/{1 << 40}/cancel/")).status_code == 404
 
 
-async def test_a_deletion_is_not_cancelled_and_a_backup_that_is_made_is(world: World) -> None:
+async def test_a_deletion_is_not_cancelled(world: World) -> None:
     operator, customer = await an_operator(world), await world.a_client()
     server = await world.a_server(customer)
-    backup = await world.a_backup(customer, server, status="in_progress")
-    action = await world.sql("SELECT id FROM action WHERE kind = 'backup.create'")
-    assert (await operator("POST", f"/admin/actions/{action[0][0]}/cancel/")).status_code == 200
-    assert await world.sql("SELECT deadline_at <= now() FROM backup WHERE id = :id", id=backup) == [(True,)]
     await customer("DELETE", f"/servers/{server}/")
     action = await world.sql("SELECT id FROM action WHERE kind = 'server.delete'")
     assert (await operator("POST", f"/admin/actions/{action[0][0]}/cancel/")).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "backup"])
+async def test_a_copy_that_is_cancelled_says_why(world: World, kind: str) -> None:
+    operator, customer = await an_operator(world), await world.a_client()
+    server = await world.a_server(customer)
+    make, look = (world.a_snapshot, snapshots.converge) if kind == "snapshot" else (world.a_backup, backups.converge)
+    number = await make(customer, server, status="in_progress")
+    action = (await world.sql("SELECT id FROM action WHERE kind = :kind", kind=f"{kind}.create"))[0][0]
+    body = {"reason": "Its host is to be replaced."}
+    assert (await operator("POST", f"/admin/actions/{action}/cancel/", body)).status_code == 200
+    await look(Context(world.database, world.config, {}), number)
+    ended = (await customer("GET", f"/actions/{action}/")).json()
+    assert (ended["status"], ended["error"]) == ("cancelled", "Its host is to be replaced.")
+    shown = (await customer("GET", f"/{kind}s/{number}/")).json()
+    assert (shown["status"], shown["error"]) == ("failed", "Its host is to be replaced.")
+
+
+async def test_a_backup_that_was_cancelled_is_not_completed_by_who_was_making_it(world: World) -> None:
+    customer = await world.a_client()
+    backup = await world.a_backup(customer, await world.a_server(customer), status="in_progress")
+    async with world.database.begin() as conn:
+        seen = await backup_rows.row(conn, backup)
+        assert seen is not None
+    await world.sql("UPDATE action SET cancelled_for = 'no more' WHERE kind = 'backup.create'")
+    await backups.converge(Context(world.database, world.config, {}), backup)
+    async with world.database.begin() as conn:
+        assert not await backup_rows.settle(conn, seen, status="completed")
+    assert (await customer("GET", f"/backups/{backup}/")).json()["status"] == "failed"
 
 
 async def test_the_commands_do_the_same(world: World, capsys: pytest.CaptureFixture[str]) -> None:

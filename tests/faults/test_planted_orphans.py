@@ -115,6 +115,8 @@ async def in_the_engine(
     await a_machine(stage, "stray")
     for name in (f"snap-{NOWHERE}", f"backup-{NOWHERE}"):
         await stage.engine.engine.snapshot(f"vps-{server}", name)
+    failed = await stage.a_snapshot(server)
+    await stage.world.sql("UPDATE snapshot SET status = 'failed' WHERE id = :id", id=failed)
     image = await an_image(stage.engine.engine, folder, "nobody's")
     await client.run("POST", f"/1.0/storage-pools/{lab.pool}/volumes/custom", json={"name": "data"})
     await client.run("POST", "/1.0/profiles", json={"name": "fast"})
@@ -123,6 +125,7 @@ async def in_the_engine(
         ("machine", "orphan", "stray"),
         ("snapshot", "orphan", f"vps-{server}/snap-{NOWHERE}"),
         ("snapshot", "orphan", f"vps-{server}/backup-{NOWHERE}"),
+        ("snapshot", "orphan", f"vps-{server}/snap-{failed}"),
         ("image", "orphan", image),
         ("volume", "orphan", "data"),
         ("profile", "orphan", "fast"),

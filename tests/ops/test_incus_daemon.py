@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from openvps.core.settings import Settings
-from openvps.ops import down, incus_daemon, incus_project, leftovers, lock
+from openvps.ops import down, farewell, incus_daemon, incus_project, leftovers, lock
 from openvps.ops.incus_rest import Incus
 from openvps.ops.machine import NotReady
 from openvps.ops.processes import alive
@@ -26,6 +26,7 @@ def test_our_own_daemon_is_started_once_and_a_purge_leaves_nothing(settings: Set
             root = {"type": "disk", "path": "/", "pool": settings.project}
             machine = {"name": "empty", "source": {"type": "none"}, "devices": {"root": root}}
             incus.do("POST", "/1.0/instances", machine, project=settings.project)
+        assert farewell.words(settings) == "OpenVPS has ended; no server runs"
         down.remove(settings)
     assert not settings.data_dir.exists()
     assert not alive(pid)

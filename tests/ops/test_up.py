@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from openvps.core.settings import Settings
-from openvps.ops import lock, up
+from openvps.ops import farewell, lock, up
 
 
 def test_the_settings_reach_our_processes_as_they_are(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,18 @@ def test_a_stop_while_it_prepares_ends_the_database_and_is_no_failure(settings: 
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
+    assert "servers, if there are any, keep running" in said
     assert not pidfile.exists()
+
+
+def test_its_last_word_promises_nothing_of_servers_that_down_deals_with(settings: Settings) -> None:
+    named = settings.model_copy(update={"incus_socket": settings.data_dir / "nobody"})
+    with farewell.for_down(named):
+        assert farewell.words(named) == "OpenVPS has ended: openvps down goes on"
+    assert "keep running" in farewell.words(named)
+    (named.data_dir / "ended-by-down").touch()
+    farewell.forget(named)
+    assert "keep running" in farewell.words(named), "a down that was killed long ago ends nothing now"
 
 
 def test_a_token_that_was_never_shown_is_shown_at_the_next_start(settings: Settings) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from openvps.cli.exits import INTERRUPTED, Stop, talk
 
+CREATES = {"server.create", "server.retry"}
 BOOTING_PERCENT = 60  # of the steps of a create: the machine runs from here on
 PHASES = {
     "start": "starting",
@@ -34,8 +35,8 @@ def phase(seen: Any) -> str:
     kind: str = getattr(seen, "kind", "")
     status: str = seen.status
     if status == "completed":
-        return "ready" if kind == "server.create" else "done"
-    if kind == "server.create" and status == "running":
+        return "ready" if kind in CREATES else "done"
+    if kind in CREATES and status == "running":
         return "booting" if seen.progress >= BOOTING_PERCENT else "building"
     if status == "running":
         return PHASES.get(kind.rpartition(".")[2], "under way")

@@ -226,7 +226,8 @@ def _wishes(
 
 
 for command in (
-    *(server_power.start, server_power.stop, server_power.reboot, server_power.resize, server_power.rebuild),
+    *(server_power.start, server_power.stop, server_power.reboot, server_power.resize),
+    *(server_power.rebuild, server_power.retry),
     *(server_access.ssh, server_console.console, server_access.reset_password),
     *(server_history.metrics, server_history.actions),
 ):

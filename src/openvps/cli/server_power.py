@@ -68,6 +68,11 @@ def rebuild(
         forget_host_key(found)
 
 
+def retry(server: Server, *, no_wait: NoWait = False, timeout: Timeout = DEFAULT_TIMEOUT_S) -> None:
+    """Try again to make a server that couldn't be made; it gets the addresses it was promised."""
+    _order(server, "retry", no_wait=no_wait, timeout=timeout, last="ready")
+
+
 def _order(
     server: str,
     verb: str,
@@ -75,6 +80,7 @@ def _order(
     *,
     no_wait: bool,
     timeout: float,
+    last: str = "done",
 ) -> None:
     """Order something of a server by the client's method of that name, and wait for it."""
     from openvps.cli import find
@@ -87,5 +93,5 @@ def _order(
         if no_wait:
             talk(f"{found.name}: {order(*arguments).message}")
             return
-        with waiting(found.name, f"openvps server show {found.name} --wait") as progress:
+        with waiting(found.name, f"openvps server show {found.name} --wait", last=last) as progress:
             order(*arguments, wait=True, timeout_s=timeout, watch=progress)

@@ -166,6 +166,13 @@ class Servers(Resource[M]):
         return _ordered(self, f"/servers/{server_id}/rebuild/", body, Power, patience, wait=wait)
 
     @operation
+    def retry(
+        self, server_id: Reference, *, wait: bool = False, timeout_s: float = DEFAULT_S, watch: Watch | None = None
+    ) -> Steps[Power]:
+        """Have a server made that couldn't be, in the room and at the addresses it has kept. OpenVPS only."""
+        return _ordered(self, f"/servers/{server_id}/retry/", None, Power, Patience(timeout_s, watch), wait=wait)
+
+    @operation
     def reset_password(self, server_id: Reference) -> Steps[Password]:
         """Give root a new password; it is in this answer only. OpenVPS only."""
         return answer(self.endpoint, Call("POST", f"/servers/{server_id}/reset-password/"), Password)

@@ -11,6 +11,7 @@ from openvps.core import settings
 from openvps.core.settings import Settings
 from openvps.ops import (
     boot,
+    farewell,
     hostnet,
     incus_daemon,
     incus_project,
@@ -50,7 +51,8 @@ def main(*, purge: bool, yes: bool) -> int:
 def stop_up(config: Settings) -> None:
     """End a running `openvps up` of this data folder."""
     if pid := lock.holder(config):
-        end(pid, signal.SIGTERM, within_s=UP_ENDS_S)
+        with farewell.for_down(config):
+            end(pid, signal.SIGTERM, within_s=UP_ENDS_S)
 
 
 def stop(config: Settings) -> None:

@@ -56,13 +56,15 @@ def answers(socket: Path, timeout_s: float = START_S) -> bool:
         return False
 
 
-def find(settings: Settings) -> Daemon | None:
+def find(settings: Settings, *, timeout_s: float = START_S) -> Daemon | None:
     """Return the daemon that serves this installation, if it runs; starts nothing that is not systemd's."""
     if settings.incus_socket:
-        return Daemon(settings.incus_socket, own=False) if answers(settings.incus_socket) else None
-    if folder(settings).exists():  # once our own, always our own: our servers are there
-        return Daemon(own_socket(settings), own=True) if answers(own_socket(settings)) else None
-    return Daemon(SYSTEM_SOCKET, own=False) if answers(SYSTEM_SOCKET) else None
+        found = Daemon(settings.incus_socket, own=False)
+    elif folder(settings).exists():  # once our own, always our own: our servers are there
+        found = Daemon(own_socket(settings), own=True)
+    else:
+        found = Daemon(SYSTEM_SOCKET, own=False)
+    return found if answers(found.socket, timeout_s) else None
 
 
 def systemds(settings: Settings) -> bool:

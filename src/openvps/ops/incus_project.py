@@ -31,9 +31,11 @@ def pool_name(settings: Settings) -> str:
     return source if source and not source.startswith("/") else settings.project
 
 
-def running(socket: Path, settings: Settings) -> list[str]:
-    """Return the names of the servers' machines that run."""
-    with Incus(socket) as incus:
+def running(socket: Path, settings: Settings, *, timeout_s: float = 60) -> list[str]:
+    """Return the names of the servers' machines that run; none where our project isn't there. Raises IncusFailed."""
+    with Incus(socket, timeout_s=timeout_s) as incus:
+        if incus.find(f"/1.0/projects/{settings.project}") is None:
+            return []
         found = incus.get("/1.0/instances", project=settings.project, recursion="1")
         return [one["name"] for one in found if one["status"] == "Running"]
 

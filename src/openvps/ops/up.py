@@ -23,6 +23,7 @@ from openvps.ops import (
     backup_key,
     btrfs_quota,
     dump,
+    farewell,
     hostnet,
     images,
     lock,
@@ -57,6 +58,7 @@ def main() -> int:
     try:
         machine.require_root()
         with lock.held(config):
+            farewell.forget(config)
             try:
                 _require_port(config)
                 _tell(steps, config, _start(config, steps, supervisor))
@@ -64,7 +66,7 @@ def main() -> int:
             finally:
                 supervisor.stop(hard=interrupts.impatient)
     except KeyboardInterrupt:
-        steps.say("OpenVPS has ended; servers keep running (openvps down stops them)")
+        steps.say(farewell.words(config))
         return 0
     except (NotReady, ProgramFailed, IncusFailed, EngineError, CannotBuild, NoSource) as error:
         steps.say(f"openvps: {error}")

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import IO
 
 from openvps.actions import queries as actions
+from openvps.actions.endings import ending
 from openvps.compute.backups import failures, lend, proof, queries
 from openvps.compute.backups.store import Store, StoreBusy, StoreDamaged, StoreFailed
 from openvps.compute.backups.stream import patiently, read
@@ -19,6 +20,7 @@ from openvps.compute.servers.converge import AWAY_S, Context, machine_name
 from openvps.compute.servers.stored import tag, wake
 from openvps.core import jobs, log
 from openvps.core.clock import now
+from openvps.core.db import Record
 from openvps.engine import manifest
 from openvps.engine.protocol import Away, Engine, EngineError, ImageOfDisk, Missing
 
@@ -31,7 +33,11 @@ SYNC = ("sync", "-f", "/")  # of the server's own file system, not of all the ho
 
 
 class _GivenUp(Exception):
-    """It can't be done; the text is for the customer."""
+    """It can't be done, or isn't to be; the text is for the customer."""
+
+    def __init__(self, reason: str, status: str = "failed") -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 async def sweep(context: Context) -> None:
@@ -51,9 +57,9 @@ async def converge(context: Context, backup_id: int) -> None:
         await actions.progressed(conn, running, 0)
     ids = [one.id for one in running]
     try:
-        await _step(context, row, ids)
+        await _step(context, row, running)
     except _GivenUp as failure:
-        await _fail(context, row, ids, str(failure))
+        await _fail(context, row, ids, failure)
     except (EngineError, StoreFailed) as error:
         logger.warning("backup_delayed", backup=backup_id, error=str(error), kind=type(error).__name__)
         wait_s = AWAY_S
@@ -65,10 +71,14 @@ async def converge(context: Context, backup_id: int) -> None:
                 await queries.note(conn, backup_id, error=error.told)
 
 
-async def _step(context: Context, row: queries.Row, ids: list[int]) -> None:
+async def _step(context: Context, row: queries.Row, running: list[Record]) -> None:
+    ids = [one.id for one in running]
     if row.wanted == "absent":
         await _forget(context, row, ids)
     elif row.status == "in_progress":
+        if (end := ending(running, row.deadline_at, now())) is not None:
+            why = [row.error] if row.error and end.status == "failed" else []
+            raise _GivenUp(" ".join([end.reason, *why]), end.status)
         await _make(context, row, ids)
     else:
         await lend.step(context, row, ids)
@@ -76,8 +86,6 @@ async def _step(context: Context, row: queries.Row, ids: list[int]) -> None:
 
 async def _make(context: Context, row: queries.Row, ids: list[int]) -> None:
     store, name = Store(context.settings), tag(row.id)
-    if row.deadline_at is not None and row.deadline_at <= now():
-        raise _GivenUp(" ".join(["It took too long and was given up.", *([row.error] if row.error else [])]))
     async with context.database.begin() as conn:
         first = not await queries.any_stored(conn)
     try:
@@ -111,12 +119,13 @@ async def _forget(context: Context, row: queries.Row, ids: list[int]) -> None:
         await actions.finish(conn, ids, "completed")
 
 
-async def _fail(context: Context, row: queries.Row, ids: list[int], reason: str) -> None:
+async def _fail(context: Context, row: queries.Row, ids: list[int], failure: _GivenUp) -> None:
+    reason = str(failure)
     with contextlib.suppress(EngineError):
         await _clear(context, row)
     async with context.database.begin() as conn:
         if await queries.settle(conn, row, status="failed", error=reason):
-            await actions.finish(conn, ids, "failed", reason)
+            await actions.finish(conn, ids, failure.status, reason)
             await failures.tell(conn, row, failures.FAILED, reason)
 
 

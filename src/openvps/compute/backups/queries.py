@@ -151,13 +151,12 @@ async def settle(
     size_bytes: int | None = None,
     error: str | None = None,
 ) -> bool:
-    """End a backup's way, unless it is wanted otherwise since `seen`."""
+    """End a backup's way, unless it has ended or is wanted otherwise since `seen`."""
     values: dict[str, Any] = {"status": status, "error": error, "look_at": None, "deadline_at": None}
     if size_bytes is not None:
         values["size_bytes"] = size_bytes
-    done = await conn.execute(
-        update(backup).where(backup.c.id == seen.id, backup.c.wanted == seen.wanted).values(**values)
-    )
+    as_seen = (backup.c.id == seen.id, backup.c.wanted == seen.wanted, backup.c.status == seen.status)
+    done = await conn.execute(update(backup).where(*as_seen).values(**values))
     return done.rowcount == 1
 
 

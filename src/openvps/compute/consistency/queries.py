@@ -74,12 +74,13 @@ async def never_given(conn: Connection) -> list[tuple[int, int]]:
 
 
 async def cell_snapshots(conn: Connection, cell_id: int) -> list[Record]:
-    """Return a cell's snapshots: server, and whether the engine must have it now."""
+    """Return a cell's snapshots: server, and whether the engine must have it now; none that failed and rests."""
     found = await conn.execute(
         text(
             "SELECT snapshot.id, snapshot.server_id, snapshot.wanted = 'present' AND snapshot.status = 'completed'"
             " AND snapshot.look_at IS NULL AND server.look_at IS NULL AND server.status = ANY(:settled) AS kept"
             " FROM snapshot JOIN server ON server.id = snapshot.server_id WHERE server.cell_id = :cell"
+            " AND NOT (snapshot.wanted = 'present' AND snapshot.status = 'failed' AND snapshot.look_at IS NULL)"
         ),
         {"cell": cell_id, "settled": sorted(SETTLED)},
     )

@@ -48,14 +48,15 @@ async def cancel(conn: Connection, row: Record, reason: str) -> None:
     subject, _, verb = row.kind.partition(".")
     if verb == "delete":
         raise BadRequest("What is deleted is deleted: it is tried until it is done.")
-    if subject == "server":
-        await queries.want_cancelled(conn, row.id, row.subject_id, reason or REASON)
-        await _wake_server(conn, row.subject_id)
-    elif row.kind in {"snapshot.create", "backup.create"}:
-        await queries.end_time(conn, subject, row.subject_id)
-        await _wake_copy(conn, subject, row.subject_id)
-    else:
+    if subject != "server" and row.kind not in {"snapshot.create", "backup.create"}:
         raise BadRequest(f"{row.kind} can't be cancelled.")
+    await queries.want_cancelled(conn, row.id, reason or REASON)
+    if subject == "server":
+        await queries.look_at_server(conn, row.subject_id)
+        await _wake_server(conn, row.subject_id)
+    else:
+        await queries.look_at_copy(conn, subject, row.subject_id)
+        await _wake_copy(conn, subject, row.subject_id)
 
 
 async def _wake_server(conn: Connection, number: int) -> None:

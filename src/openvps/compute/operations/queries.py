@@ -62,21 +62,24 @@ async def give_time(conn: Connection, table: str, number: int, more: timedelta |
     )
 
 
-async def end_time(conn: Connection, table: str, number: int) -> None:
-    """Have a snapshot or backup that is being made given up now."""
+async def look_at_copy(conn: Connection, table: str, number: int) -> None:
+    """Have a snapshot or backup that is being made looked at now."""
     await conn.execute(
-        text(f"UPDATE {table} SET look_at = now(), deadline_at = now() WHERE id = :id AND wanted = 'present'"),
-        {"id": number},
+        text(f"UPDATE {table} SET look_at = now() WHERE id = :id AND wanted = 'present'"), {"id": number}
     )
 
 
-async def want_cancelled(conn: Connection, action_id: int, server_id: int, reason: str) -> None:
-    """Have a server's action ended by the worker, for a reason that its customer reads."""
+async def want_cancelled(conn: Connection, action_id: int, reason: str) -> None:
+    """Have an action ended by the worker, for a reason that its customer reads."""
     await conn.execute(
         text("UPDATE action SET cancelled_for = :reason WHERE id = :id"), {"id": action_id, "reason": reason}
     )
+
+
+async def look_at_server(conn: Connection, number: int) -> None:
+    """Have a server looked at now, as one of which something else is wanted."""
     await conn.execute(
-        text("UPDATE server SET look_at = now(), version = version + 1 WHERE id = :id"), {"id": server_id}
+        text("UPDATE server SET look_at = now(), version = version + 1 WHERE id = :id"), {"id": number}
     )
 
 

@@ -4,15 +4,17 @@ It runs under its server's lock, so that no snapshot is taken in the middle of a
 """
 
 import asyncio
+import contextlib
 from datetime import timedelta
 
 from openvps.actions import queries as actions
+from openvps.actions.endings import ending
 from openvps.compute.servers.converge import AWAY_S, BUSY_S, Context, machine_name
 from openvps.compute.snapshots import queries
 from openvps.compute.snapshots.wake import engine_name, wake
 from openvps.core import jobs, log
 from openvps.core.clock import now
-from openvps.engine.protocol import Away, Busy, EngineError
+from openvps.engine.protocol import Away, Busy, Engine, EngineError
 
 logger = log.get(__name__)
 
@@ -53,28 +55,36 @@ async def _look_once(context: Context, snapshot_id: int) -> bool:
         running = await actions.unfinished(conn, snapshot_id, "snapshot")
         await actions.progressed(conn, running, 0)
     ids = [one.id for one in running]
-    if row.deadline_at is not None and row.deadline_at <= now():
+    if row.wanted == "present" and (end := ending(running, row.deadline_at, now())) is not None:
+        with contextlib.suppress(EngineError):  # what an engine that is away kept of it all the same, the audit finds
+            await _forget(context, row)
         async with context.database.begin() as conn:
-            error = "It took too long and was given up."
-            if await queries.settle(conn, row, status="failed", error=error):
-                await actions.finish(conn, ids, "failed", error)
+            if await queries.settle(conn, row, status="failed", error=end.reason):
+                await actions.finish(conn, ids, end.status, end.reason)
         return True
-    engine = context.engines.get(row.cell_id)
-    if engine is None:
-        raise Away(f"no engine for cell {row.cell_id}")
-    machine, name = machine_name(row.server_id), engine_name(row.id)
     if row.wanted == "absent":
-        async with context.gate(row.cell_id).place():
-            await engine.delete_snapshot(machine, name)
+        await _forget(context, row)
         async with context.database.begin() as conn:
             await queries.remove(conn, row.id)
             await actions.finish(conn, ids, "completed")
         return True
     async with context.gate(row.cell_id).place():
-        made = await engine.snapshot(machine, name)
+        made = await _engine(context, row).snapshot(machine_name(row.server_id), engine_name(row.id))
     async with context.database.begin() as conn:
         if not await queries.settle(conn, row, status="completed", size_bytes=made.size_bytes):
             return False  # it was deleted meanwhile
         await actions.finish(conn, ids, "completed")
     logger.info("snapshot_kept", snapshot=row.id, server=row.server_id)
     return True
+
+
+async def _forget(context: Context, row: queries.Row) -> None:
+    async with context.gate(row.cell_id).place():
+        await _engine(context, row).delete_snapshot(machine_name(row.server_id), engine_name(row.id))
+
+
+def _engine(context: Context, row: queries.Row) -> Engine:
+    engine = context.engines.get(row.cell_id)
+    if engine is None:
+        raise Away(f"no engine for cell {row.cell_id}")
+    return engine
