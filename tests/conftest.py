@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -42,6 +42,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         state = Path(os.environ[whole.STATE])
         whole.end(state)
         shutil.rmtree(state)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the lab complained of last beside a failure: its logs are gone when the session ends."""
+    report = yield
+    running = getattr(item, "funcargs", {}).get("lab")
+    if report.failed and isinstance(running, whole.Lab) and running.data_dir:
+        report.sections.append(("the lab's last complaints", "\n".join(running.complaints(15))))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,14 @@ class Lab:
         """The private key of the SSH key that the operator's account has."""
         return Path(self.data_dir).parent / "id_ed25519"
 
+    def complaints(self, most: int) -> list[str]:
+        """Return the last warnings and errors in the logs of the API, the worker and PostgreSQL."""
+        told: list[str] = []
+        for name in ("api", "worker", "postgresql"):
+            lines = Path(self.data_dir, "log", f"{name}.log").read_text(errors="replace").splitlines()
+            told += [line for line in lines if re.search(r"\b(warning|error|critical|ERROR|DETAIL)\b", line)][-most:]
+        return told
+
 
 def environment(folder: Path, port: int, **changed: str) -> dict[str, str]:
     """Return the settings of the tests' OpenVPS, beside a real one and other tests' on the same machine.

@@ -1,4 +1,4 @@
-"""Whether a login will succeed: sshd greets at the server's address (RFC 4253, 4.2), and the keys are in the guest.
+"""Whether a login will succeed: sshd greets at the server's address (RFC 4253, 4.2), and the keys are in place.
 
 The peer is a customer's server: at most a line is read, and nothing of it is believed but that it is there.
 """
@@ -6,7 +6,7 @@ The peer is a customer's server: at most a line is read, and nothing of it is be
 import asyncio
 import contextlib
 
-from openvps.engine.protocol import Engine, EngineError, MachineSpec, Missing
+from openvps.engine.protocol import Engine, MachineSpec, Missing
 
 AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 SSH_PORT = 22
@@ -31,17 +31,12 @@ async def add_keys(engine: Engine, machine: MachineSpec) -> None:
 async def ready(engine: Engine, machine: MachineSpec, *, near: bool) -> bool:
     """Wait some seconds at most until a login on `machine` succeeds. Raises EngineError.
 
-    `near`: it runs on this host. The keys are looked for while it boots: afterwards that would be in the way of the
-    first login. Where a customer's cloud-init may change them until it is done, they are looked for again.
+    `near`: it runs on this host. The engine wrote the keys before it started the machine, or failed to start it; only
+    where a customer's cloud-init may have changed them since are they looked for: that costs the engine as much as
+    the whole rest of a create.
     """
-    answering = asyncio.create_task(_sshd_answers(engine, machine, near=near))
-    placed = False
-    try:
-        with contextlib.suppress(EngineError):  # what goes wrong so early is seen again
-            placed = await _placed(engine, machine) and not machine.user_data
-        return await answering and (placed or await _placed(engine, machine))
-    finally:
-        answering.cancel()
+    answers = await _sshd_answers(engine, machine, near=near)
+    return answers and (not machine.user_data or await _placed(engine, machine))
 
 
 async def _sshd_answers(engine: Engine, machine: MachineSpec, *, near: bool) -> bool:
