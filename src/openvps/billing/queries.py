@@ -230,9 +230,11 @@ async def append(conn: Connection, entries: Sequence[Entry], settled: Sequence[S
 
 _TOTAL = "coalesce((SELECT amount_micro FROM ledger_total WHERE account_id = account.id), 0)"
 _METERED = "EXISTS (SELECT FROM meter WHERE meter.account_id = account.id AND due_at IS NOT NULL)"
+# Each locks its accounts in the order of their ids, as charges and prices do, before it changes them.
+_HELD = " ORDER BY account.id FOR NO KEY UPDATE OF account)"
 _RESTORED = text(
     "WITH found AS (SELECT id, unpaid_at FROM account"
-    f" WHERE (empty_at IS NOT NULL OR unpaid_at IS NOT NULL) AND {_TOTAL} > 0 FOR NO KEY UPDATE OF account)"
+    f" WHERE (empty_at IS NOT NULL OR unpaid_at IS NOT NULL) AND {_TOTAL} > 0{_HELD}"
     " UPDATE account SET empty_at = NULL, unpaid_at = NULL, servers_end_at = NULL FROM found"
     " WHERE account.id = found.id RETURNING account.id, found.unpaid_at IS NOT NULL AS was_suspended"
 )
@@ -240,48 +242,54 @@ _LOW = text(
     "WITH need AS (SELECT meter.account_id, sum(price_monthly_micro) * :hours / 672 AS amount_micro"
     " FROM meter JOIN rate_period USING (server_id) WHERE due_at IS NOT NULL AND ends_at IS NULL GROUP BY 1),"
     f" judged AS (SELECT account.id, {_TOTAL} < need.amount_micro AS low FROM account"
-    " JOIN need ON account_id = account.id)"
+    f" JOIN need ON account_id = account.id WHERE (low_at IS NOT NULL) <> ({_TOTAL} < need.amount_micro){_HELD}"
     " UPDATE account SET low_at = CASE WHEN low THEN CAST(:at AS timestamptz) END FROM judged"
-    " WHERE account.id = judged.id AND (low_at IS NOT NULL) <> low RETURNING account.id, low"
+    " WHERE account.id = judged.id RETURNING account.id, low"
 )
 _EMPTY = text(
-    f"UPDATE account SET empty_at = :at WHERE empty_at IS NULL AND {_METERED} AND {_TOTAL} <= 0 RETURNING id"
+    f"WITH found AS (SELECT id FROM account WHERE empty_at IS NULL AND {_METERED} AND {_TOTAL} <= 0{_HELD}"
+    " UPDATE account SET empty_at = :at FROM found WHERE account.id = found.id RETURNING account.id"
 )
 _OUT = text(
-    "UPDATE account SET unpaid_at = :at WHERE empty_at <= :since AND unpaid_at IS NULL"
-    f" AND {_METERED} AND {_TOTAL} <= 0 RETURNING id"
+    "WITH found AS (SELECT id FROM account WHERE empty_at <= :since AND unpaid_at IS NULL"
+    f" AND {_METERED} AND {_TOTAL} <= 0{_HELD}"
+    " UPDATE account SET unpaid_at = :at FROM found WHERE account.id = found.id RETURNING account.id"
 )
 _SENTENCE = text(
-    "UPDATE account SET servers_end_at = :end WHERE unpaid_at IS NOT NULL AND servers_end_at IS NULL RETURNING id"
+    f"WITH found AS (SELECT id FROM account WHERE unpaid_at IS NOT NULL AND servers_end_at IS NULL{_HELD}"
+    " UPDATE account SET servers_end_at = :end FROM found WHERE account.id = found.id RETURNING account.id"
 )
-_SPARE = text("UPDATE account SET servers_end_at = NULL WHERE servers_end_at IS NOT NULL RETURNING id")
+_SPARE = text(
+    f"WITH found AS (SELECT id FROM account WHERE servers_end_at IS NOT NULL{_HELD}"
+    " UPDATE account SET servers_end_at = NULL FROM found WHERE account.id = found.id RETURNING account.id"
+)
 
 
 async def restored(conn: Connection) -> list[Record]:
     """Take note of accounts that have credit again; `was_suspended`: whether that unsuspends them."""
-    return list(await conn.execute(_RESTORED))
+    return sorted(await conn.execute(_RESTORED), key=lambda row: row.id)
 
 
 async def run_low(conn: Connection, hours: int, at: datetime) -> list[int]:
     """Take note of whose credit lasts for `hours` of their servers and whose doesn't; returns who is new to that."""
-    return [row.id for row in await conn.execute(_LOW, {"hours": hours, "at": at}) if row.low]
+    return sorted(row.id for row in await conn.execute(_LOW, {"hours": hours, "at": at}) if row.low)
 
 
 async def run_empty(conn: Connection, at: datetime) -> list[int]:
     """Take note of accounts with servers whose credit is used up; returns them."""
-    return list((await conn.execute(_EMPTY, {"at": at})).scalars())
+    return sorted((await conn.execute(_EMPTY, {"at": at})).scalars())
 
 
 async def run_out(conn: Connection, since: datetime, at: datetime) -> list[int]:
     """Suspend accounts that have been without credit since `since`; returns them."""
-    return list((await conn.execute(_OUT, {"since": since, "at": at})).scalars())
+    return sorted((await conn.execute(_OUT, {"since": since, "at": at})).scalars())
 
 
 async def sentence(conn: Connection, end: datetime) -> list[int]:
     """Set when the servers of suspended accounts are deleted, where that isn't set; returns the accounts."""
-    return list((await conn.execute(_SENTENCE, {"end": end})).scalars())
+    return sorted((await conn.execute(_SENTENCE, {"end": end})).scalars())
 
 
 async def spare(conn: Connection) -> list[int]:
     """Have no account's servers deleted; returns those where they would have been."""
-    return list((await conn.execute(_SPARE)).scalars())
+    return sorted((await conn.execute(_SPARE)).scalars())

@@ -173,7 +173,7 @@ async def wake(conn: Connection, webhook_id: int, *, priority: int = jobs.SWEEP)
 async def sweep(database: Database) -> None:
     """Wake what is due: retries, and what word was lost of."""
     async with database.begin() as conn:
-        for webhook_id in await queries.due(conn, now(), limit=AT_ONCE):
+        for webhook_id in sorted(await queries.due(conn, now(), limit=AT_ONCE)):
             await wake(conn, webhook_id)
 
 

@@ -100,9 +100,9 @@ async def delete_backup(reference_id: Reference, caller: Writer, conn: Conn) -> 
     row = await _one(conn, caller, reference_id)
     if await queries.borrowers(conn, row.id):
         raise BadRequest("A server is being restored from this backup. Delete it when the restore is done.")
+    await queries.want_absent(conn, row.id, now())
     running = await actions.unfinished(conn, row.id, "backup")
     await actions.finish(conn, [one.id for one in running], "cancelled", "The backup was deleted.")
-    await queries.want_absent(conn, row.id, now())
     await _act(conn, caller, row.id, "delete")
     await wake(conn, row.id)
     return Response(status_code=204)

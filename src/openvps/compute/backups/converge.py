@@ -43,7 +43,7 @@ class _GivenUp(Exception):
 async def sweep(context: Context) -> None:
     """Have every backup that is due looked at."""
     async with context.database.begin() as conn:
-        for one in await queries.due(conn, now()):
+        for one in sorted(await queries.due(conn, now()), key=lambda one: one.id):
             await wake(conn, one.id, making_in=one.making_in, priority=jobs.SWEEP)
 
 

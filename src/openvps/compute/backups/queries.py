@@ -312,7 +312,7 @@ async def nightly(conn: Connection, at: datetime, limit: int) -> list[Record]:
             server.c.ready_at < moment,
             ~had,
         )
-        .order_by(server.c.id)
+        .order_by(server.c.account_id, server.c.id)  # as accounts' events are numbered
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True)
     )

@@ -21,7 +21,7 @@ DESCRIPTION = "Daily backup"
 async def nightly(database: Database, *, days: int, at: datetime) -> int:
     """Begin the automatic backups that are due at `at`, kept for `days`, and end old ones; returns how many began."""
     async with database.begin() as conn:
-        for number in await queries.past_their_term(conn, at, LIMIT):
+        for number in sorted(await queries.past_their_term(conn, at, LIMIT)):
             await queries.want_absent(conn, number, at)
             await wake(conn, number, priority=jobs.SWEEP)
     async with database.begin() as conn:

@@ -8,6 +8,7 @@ from openvps.core.db import Connection, Record
 
 SLOW = timedelta(minutes=10)  # an action that has gone on for so long wants to be looked at
 
+_SUBJECTS = frozenset({"server", "snapshot", "backup"})
 _UNFINISHED = (
     "SELECT action.id, action.uuid, action.kind, action.subject_id, action.exclusive, action.account_id,"
     " action.progress, action.cancelled_for, action.created_at, action.started_at, thing.status AS subject_status,"
@@ -35,10 +36,13 @@ async def unfinished(conn: Connection, *, stuck: bool, offset: int, limit: int) 
 
 
 async def one(conn: Connection, action_id: int) -> Record | None:
-    """Return an unfinished action, locked."""
-    found = await conn.execute(
-        text(f"{_UNFINISHED} AND action.id = :id FOR NO KEY UPDATE OF action"), {"slow": SLOW, "id": action_id}
-    )
+    """Return an unfinished action, and lock what it is about: nobody ends it before this transaction does."""
+    about = text("SELECT split_part(kind, '.', 1) AS what, subject_id FROM action WHERE id = :id")
+    subject = (await conn.execute(about, {"id": action_id})).one_or_none()
+    if subject is not None and subject.what in _SUBJECTS:
+        hold = text(f"SELECT 1 FROM {subject.what} WHERE id = :id FOR NO KEY UPDATE")
+        await conn.execute(hold, {"id": subject.subject_id})
+    found = await conn.execute(text(f"{_UNFINISHED} AND action.id = :id"), {"slow": SLOW, "id": action_id})
     return found.one_or_none()
 
 

@@ -455,13 +455,14 @@ async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[int]:
     """Return the servers that converge should have looked at by `at`.
 
     Of a cell that is away only those whose deadline passed: nothing else can be done for them, and however many they
-    are, the others' turn comes.
+    are, the others' turn comes. Who waits to be made is no sign of a clock that was set back: it may be an hour.
     """
+    waits = and_(server.c.status == "provisioning", server.c.admitted_at.is_(None))
     rows = await conn.execute(
         select(server.c.id)
         .join(cell, cell.c.id == server.c.cell_id)
         .where(
-            (server.c.look_at <= at) | (server.c.look_at > at + SET_BACK),
+            (server.c.look_at <= at) | and_(server.c.look_at > at + SET_BACK, ~waits),
             cell.c.away_at.is_(None) | (server.c.deadline_at <= at),
         )
         .order_by(server.c.look_at)
@@ -471,20 +472,22 @@ async def due(conn: Connection, at: datetime, *, limit: int = 500) -> list[int]:
 
 
 async def hold(conn: Connection, server_id: int) -> bool:
-    """Lock a server's row until the transaction ends; False: it is no more."""
+    """Lock a server's row that is about to go, so that nothing names it any more; False: it is no more.
+
+    Not at the end, when the row goes: who names it then may wait for what was locked on the way there.
+    """
     return (
-        await conn.execute(select(server.c.id).where(server.c.id == server_id).with_for_update(key_share=True))
+        await conn.execute(select(server.c.id).where(server.c.id == server_id).with_for_update())
     ).first() is not None
 
 
 async def remove(conn: Connection, server_id: int) -> None:
-    """Delete a server's row, and with it those of its snapshots."""
-    snapshots = select(snapshot.c.id).where(snapshot.c.server_id == server_id)
+    """Delete a server's row, and with it those of its snapshots: each before its actions, as all do."""
+    snapshots = delete(snapshot).where(snapshot.c.server_id == server_id).returning(snapshot.c.id)
+    gone = list((await conn.execute(snapshots)).scalars())
     await conn.execute(
         update(action)
-        .where(
-            action.c.subject_id.in_(snapshots), action.c.kind.startswith("snapshot."), action.c.finished_at.is_(None)
-        )
+        .where(action.c.subject_id.in_(gone), action.c.kind.startswith("snapshot."), action.c.finished_at.is_(None))
         .values(status="cancelled", error="The server was deleted.", finished_at=func.now())
     )
     await conn.execute(delete(server).where(server.c.id == server_id))
@@ -617,11 +620,25 @@ async def counters(conn: Connection, cell_id: int) -> dict[int, Record]:
     return {row.id: row for row in rows}
 
 
+async def one_reading(conn: Connection, cell_id: int) -> None:
+    """Have one reading of a cell counted at a time, until the transaction ends; nobody else waits for that."""
+    await conn.execute(select(func.pg_advisory_xact_lock(func.hashtext("reading"), cell_id)))
+
+
 async def keep_samples(conn: Connection, rows: list[dict[str, Any]]) -> None:
-    """Write the latest sample of many servers, in one statement."""
+    """Write the latest sample of many servers, in one statement; of one that went meanwhile there is none."""
     if not rows:
         return
-    arrays = [func.unnest(literal([row[one.name] for row in rows], ARRAY(one.type))) for one in usage.c]
-    put = pg_insert(usage).from_select([one.name for one in usage.c], select(*arrays))
+    arrays = [
+        func.unnest(literal([row[one.name] for row in rows], ARRAY(one.type))).label(one.name) for one in usage.c
+    ]
+    told = select(*arrays).subquery()
+    there = (
+        select(*told.c)
+        .join(server, server.c.id == told.c.server_id)
+        .order_by(told.c.server_id)
+        .with_for_update(read=True, key_share=True, of=server)
+    )
+    put = pg_insert(usage).from_select([one.name for one in usage.c], there)
     columns = {column.name: column for column in put.excluded if column.name != "server_id"}
     await conn.execute(put.on_conflict_do_update(index_elements=["server_id"], set_=columns))

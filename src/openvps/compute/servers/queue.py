@@ -29,14 +29,18 @@ async def admit(conn: Connection, cell_id: int, at_once: int, at: datetime) -> i
     if places <= 0:
         return 0
     turns = text(
-        "UPDATE server SET admitted_at = :at, look_at = :at, version = version + 1,"
+        # One that somebody has in hand just now is passed over: whoever has it may want the cell.
+        "WITH next AS (SELECT server.id FROM server JOIN server_queue AS queue ON queue.id = server.id"
+        " WHERE queue.cell_id = :cell AND queue.position <= :places"
+        " AND server.status = 'provisioning' AND server.admitted_at IS NULL AND server.wanted = 'running'"
+        " ORDER BY server.id FOR NO KEY UPDATE OF server SKIP LOCKED)"
+        " UPDATE server SET admitted_at = :at, look_at = :at, version = version + 1,"
         " deadline_at = CASE WHEN restore_from IS NULL THEN CAST(:made_by AS timestamptz) ELSE :copied_by END"
-        " FROM server_queue AS next WHERE next.id = server.id AND next.cell_id = :cell AND next.position <= :places"
-        " RETURNING server.id"
+        " FROM next WHERE next.id = server.id RETURNING server.id"
     )
     made_by = at + timedelta(seconds=TRANSITIONS["create"].deadline_s or 0)
     bound = {"cell": cell_id, "at": at, "places": places, "made_by": made_by, "copied_by": at + COPYING}
-    admitted = list((await conn.execute(turns, bound)).scalars())
+    admitted = sorted((await conn.execute(turns, bound)).scalars())
     for number in admitted:
         await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{number}", priority=jobs.CUSTOMER, server_id=number)
     return len(admitted)

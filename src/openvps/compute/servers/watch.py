@@ -26,7 +26,7 @@ async def sweep(context: Context) -> int:
         await search.add_up(conn)
     async with context.database.begin() as conn:
         due = await queries.due(conn, now())
-        for server in due:
+        for server in sorted(due):
             await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server}", priority=jobs.SWEEP, server_id=server)
     return len(due)
 
@@ -39,7 +39,7 @@ async def look_at_cell(context: Context, cell_id: int) -> None:
     usage = await engine.usage()
     ended = now()
     async with context.database.begin() as conn:
-        await locations.seen(conn, cell_id)  # locks the cell's row: one reading is counted at a time
+        await queries.one_reading(conn, cell_id)
         settled = await queries.settled_in_cell(conn, cell_id)
         before = await queries.counters(conn, cell_id)
         samples = [
@@ -51,6 +51,7 @@ async def look_at_cell(context: Context, cell_id: int) -> None:
         ]
         await queries.keep_samples(conn, [latest for latest, _ in samples])
         await history.add(conn, ended, [one for _, one in samples])
+        await locations.seen(conn, cell_id)  # last: creates in the cell wait for its row
     for server, status in settled.items():
         await _compare(context, server, status, machines.get(server))
 

@@ -113,9 +113,9 @@ async def delete_snapshot(reference_id: Reference, caller: Writer, conn: Conn) -
         raise NotFound
     if server.restore_from == engine_name(row.id):
         raise BadRequest("The server is being restored from this snapshot. Delete it when the restore is done.")
+    await queries.want_absent(conn, row.id, now())
     running = await actions.unfinished(conn, row.id, "snapshot")
     await actions.finish(conn, [one.id for one in running], "cancelled", "The snapshot was deleted.")
-    await queries.want_absent(conn, row.id, now())
     await _act(conn, caller, row.id, "delete")
     await wake(conn, row.id, row.server_id)
     return Response(status_code=204)

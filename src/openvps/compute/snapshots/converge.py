@@ -22,7 +22,7 @@ logger = log.get(__name__)
 async def sweep(context: Context) -> None:
     """Have every snapshot that is due looked at."""
     async with context.database.begin() as conn:
-        for one in await queries.due(conn, now()):
+        for one in sorted(await queries.due(conn, now()), key=lambda one: one.id):
             await wake(conn, one.id, one.server_id, priority=jobs.SWEEP)
 
 
