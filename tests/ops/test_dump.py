@@ -10,6 +10,7 @@ from openvps import migrations
 from openvps.core.settings import Settings
 from openvps.ops import dump
 from openvps.ops.machine import NotReady
+from openvps.ops.migrate import migrate
 
 pytestmark = pytest.mark.anyio
 
@@ -54,6 +55,36 @@ async def test_an_upgrade_with_live_servers_is_dumped_first_and_can_be_taken_bac
     migrations.upgrade(database_url)
     assert rows(database_url) == before
     assert dump.dumps(at(config, tmp_path)) == [file]
+
+
+def test_a_migration_that_fails_leaves_the_tables_as_they_were_and_says_what_to_do(
+    config: Settings, database_url: str, tmp_path: Path
+) -> None:
+    migrations.downgrade(database_url, "0017")
+    here = at(config, tmp_path)
+    with psycopg.connect(database_url) as conn:  # in the way of a later one of several migrations
+        conn.execute("CREATE TABLE console_ticket (id int)")
+    with pytest.raises(NotReady, match=r"as they were.*run the version before this one again.*dumps/") as told:
+        migrate(here)
+    assert "already exists" in str(told.value)
+    assert migrations.current(database_url) == "0017"
+    with psycopg.connect(database_url) as conn:
+        assert conn.execute("SELECT to_regclass('webhook'), to_regclass('skipped_numbers')").fetchone() == (
+            None,
+            None,
+        )
+        conn.execute("DROP TABLE console_ticket")
+    assert migrate(here) == dump.dumps(here)[0]
+    assert migrations.current(database_url) == migrations.head()
+    assert migrate(here) is None
+
+
+def test_a_database_of_a_newer_version_is_not_touched(config: Settings, database_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(database_url) as conn:
+        conn.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(NotReady, match=r"newer version .*9999.*openvps database restore"):
+        migrate(at(config, tmp_path))
+    assert dump.dumps(at(config, tmp_path)) == []
 
 
 def test_nothing_is_dumped_where_nothing_changes(config: Settings, tmp_path: Path) -> None:

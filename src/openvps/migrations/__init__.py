@@ -35,6 +35,11 @@ def current(conninfo: str) -> str | None:
         return row[0] if row else None
 
 
+def knows(revision: str) -> bool:
+    """Whether a revision is one of ours."""
+    return revision in {one.revision for one in ScriptDirectory.from_config(config("")).walk_revisions()}
+
+
 def head() -> str | None:
     """Return the newest revision."""
     return ScriptDirectory.from_config(config("")).get_current_head()

@@ -20,6 +20,7 @@ from openvps.ops import (
     machine,
     operator_context,
     restart,
+    service,
 )
 from openvps.ops.incus_rest import IncusFailed
 from openvps.ops.machine import NotReady
@@ -37,11 +38,14 @@ def main(*, purge: bool, yes: bool) -> int:
         if purge and not yes and not _confirmed(config):
             return 1
         stop_up(config)
+        service.remove(config) if purge else service.stop(config)
         if not lock.file(config).exists():
             print(f"openvps: nothing of OpenVPS is in {config.data_dir}", file=sys.stderr)
             return 0
         with lock.held(config):
             remove(config) if purge else stop(config)
+        if purge and config.database_url:
+            print("openvps: the tables in your own PostgreSQL stay; drop them before another start", file=sys.stderr)
     except (NotReady, ProgramFailed, IncusFailed) as error:
         print(f"openvps: {error}", file=sys.stderr)
         return 1

@@ -6,31 +6,37 @@ over the database; there is no leader. What root prepares is a unit of its own b
 """
 
 import grp
+import os
+import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from openvps.core import settings
 from openvps.core.settings import Settings
 from openvps.ops import lock, machine, up
 from openvps.ops.accounts import Output, say, talk
-from openvps.ops.incus_rest import IncusFailed
 from openvps.ops.machine import NotReady
 from openvps.ops.processes import PATH
-from openvps.ops.run import ProgramFailed, run
+from openvps.ops.run import run
 from openvps.ops.steps import Steps
 from openvps.ops.supervisor import Supervisor
 
 UNITS = Path("/etc/systemd/system")
+STARTED_AT_BOOT = UNITS / "multi-user.target.wants"  # where an enabled unit has its link
 PREPARE, API, WORKER = "openvps-prepare.service", "openvps-api@.service", "openvps-worker@.service"
 CONSOLE = "openvps-console.service"  # one a machine: it carries the terminals of all its apis
 PROGRAM = f"{sys.executable} -P -m openvps"
 PRIVILEGED_PORTS = 1024
 NOT_RUNNING = 3  # as of `systemctl status`
+AGAIN_S = 5  # at boot, until database and engine answer
+STOP_S = 120
 HARDENED = """\
 NoNewPrivileges=yes
 CapabilityBoundingSet={capabilities}
@@ -63,59 +69,92 @@ def install(*, apis: int, workers: int) -> int:
 
     def work(config: Settings) -> int:
         _require(config, apis, workers)
-        prepare_now(config)
-        for name, text in units(config).items():
+        steps = Steps()
+        with lock.held(config):
+            seeded, daemon = up.prepared(config, steps, Supervisor(talk))
+        for name, text in units(config, engine_group=_group_of(daemon.socket)).items():
             _replace(UNITS / name, text, 0o644)
         _replace(environment_file(config), _environment(config), 0o600)
         run(["systemctl", "daemon-reload"])
         wanted = instances(config, apis, workers)
-        for name in sorted(set(_installed()) - set(wanted)):
-            run(["systemctl", "disable", "--now", "--quiet", name])
+        for name in sorted(set(installed(config)) - set(wanted)):
+            run(["systemctl", "disable", "--now", "--quiet", name], timeout_s=STOP_S)
         run(["systemctl", "enable", "--quiet", *wanted])
-        run(["systemctl", "restart", *wanted], timeout_s=120)
-        talk(f"openvps: api from {config.listen} on, workers and console run; see `openvps service status`")
+        with steps.step("units"):
+            _restart(config, wanted)
+        up.tell(steps, config, seeded)
+        talk("openvps: systemd runs it; see `openvps service status`")
         return 0
 
     return _do(work)
+
+
+def _restart(config: Settings, wanted: Sequence[str]) -> None:
+    """Start what doesn't run, and what runs anew, one after another, so that an api answers all the time.
+
+    What prepares was just done by ourselves: started again, it would take all the others down with it.
+    """
+    run(["systemctl", "start", PREPARE], timeout_s=600)
+    for name in wanted:
+        if name == PREPARE:
+            continue
+        run(["systemctl", "restart", name], timeout_s=STOP_S)
+        if (port := _port(name)) and not up.listens(config, port):
+            raise NotReady(f"{name} doesn't start; see journalctl -u {name}")
 
 
 def prepare() -> int:
-    """Do what root must before api and worker start; the unit runs this at the host's boot."""
+    """Do what root must before api and worker start; the unit runs this at the host's boot.
+
+    There, database and engine may come later than we do: it is tried until it is done.
+    """
 
     def work(config: Settings) -> int:
-        prepare_now(config)
+        with lock.held(config):
+            up.prepared(config, Steps(), Supervisor(talk))
         return 0
 
-    return _do(work)
-
-
-def prepare_now(config: Settings) -> None:
-    """Have tables, network, engine, rows and images as `up` makes them. Raises NotReady."""
-    with lock.held(config):
-        up.prepared(config, Steps(), Supervisor(talk))
+    while code := _do(work):
+        if not _runs_as_a_unit():
+            return code
+        talk(f"openvps: again in {AGAIN_S} s")
+        time.sleep(AGAIN_S)
+    return 0
 
 
 def uninstall() -> int:
     """End and remove the units; servers, database and data stay."""
 
     def work(config: Settings) -> int:
-        for name in _installed():
-            run(["systemctl", "disable", "--now", "--quiet", name], timeout_s=120)
-        for name in (PREPARE, API, WORKER, CONSOLE):
-            (UNITS / name).unlink(missing_ok=True)
-        environment_file(config).unlink(missing_ok=True)
-        run(["systemctl", "daemon-reload"])
+        remove(config)
         talk("openvps: the units are gone; servers go on")
         return 0
 
     return _do(work)
 
 
+def remove(config: Settings) -> None:
+    """End and remove the units, if there are any."""
+    for name in installed(config):
+        run(["systemctl", "disable", "--now", "--quiet", name], timeout_s=STOP_S)
+    if _whose() == environment_file(config):
+        for name in (API, WORKER, CONSOLE, PREPARE):
+            (UNITS / name).unlink(missing_ok=True)
+        run(["systemctl", "daemon-reload"])
+    environment_file(config).unlink(missing_ok=True)
+
+
+def stop(config: Settings) -> None:
+    """End the units that run, if there are any; the next boot starts them again."""
+    if names := installed(config):
+        run(["systemctl", "stop", *names], timeout_s=STOP_S)
+
+
 def status(output: Output) -> int:
     """Print each unit's state; 3 if one doesn't run or none is installed."""
 
-    def work(_config: Settings) -> int:
-        rows = [{"unit": name, "state": _state(name)} for name in _installed()]
+    def work(config: Settings) -> int:
+        rows = [{"unit": name, "state": _state(name)} for name in installed(config)]
         runs = bool(rows) and all(one["state"] == "active" for one in rows)
         if output == "json":
             say(output, rows, [])
@@ -140,10 +179,9 @@ def environment_file(config: Settings) -> Path:
     return config.data_dir.resolve() / "service.env"
 
 
-def units(config: Settings, *, engine_group: str | None = None) -> dict[str, str]:
-    """Return the units' texts by their names."""
+def units(config: Settings, *, engine_group: str) -> dict[str, str]:
+    """Return the units' texts by their names; who is in `engine_group` may speak to the engine."""
     file, data_dir = environment_file(config), config.data_dir.resolve()
-    group = engine_group or _engine_group(config)
     listening = f"{f'[{config.host}]' if ':' in config.host else config.host}:%i"
     low = "CAP_NET_BIND_SERVICE" if config.port < PRIVILEGED_PORTS else ""
     return {
@@ -159,6 +197,7 @@ RemainAfterExit=yes
 EnvironmentFile={file}
 ExecStart={PROGRAM} service prepare
 TimeoutStartSec=infinity
+KillMode=process
 
 [Install]
 WantedBy=multi-user.target
@@ -174,7 +213,7 @@ WantedBy=multi-user.target
             "worker %i",
             "worker",
             user=machine.WORKER_USER,
-            groups=[group],
+            groups=[engine_group],
             environment=f"EnvironmentFile={file}\n",
             hardened=HARDENED.format(capabilities="CAP_NET_ADMIN", families=" AF_NETLINK", data_dir=data_dir),
         ),
@@ -182,7 +221,7 @@ WantedBy=multi-user.target
             "terminals",
             "console",
             user=machine.CONSOLE_USER,
-            groups=[machine.WORKER_USER, group],
+            groups=[machine.WORKER_USER, engine_group],
             environment=f"EnvironmentFile={file}\n",
             hardened=HARDENED.format(capabilities="", families="", data_dir=data_dir),
         ),
@@ -190,18 +229,21 @@ WantedBy=multi-user.target
 
 
 def _unit(what: str, command: str, *, user: str, groups: Sequence[str] = (), environment: str, hardened: str) -> str:
-    """Return the unit of one of our processes, which is started again whenever it ends."""
-    further = f"SupplementaryGroups={' '.join(groups)}\n" if groups else ""
+    """Return the unit of one of our processes, which is started again whenever it ends, however often.
+
+    Its group is its user's own: folders that are one process's alone are opened to that.
+    """
     return f"""\
 [Unit]
 Description=OpenVPS {what}
 After={PREPARE}
 Requires={PREPARE}
+StartLimitIntervalSec=0
 
 [Service]
 User={user}
-Group={machine.GROUP}
-{further}{environment}ExecStart={PROGRAM} {command}
+SupplementaryGroups={" ".join([machine.GROUP, *groups])}
+{environment}ExecStart={PROGRAM} {command}
 Restart=always
 RestartSec=1
 TimeoutStopSec=20
@@ -229,10 +271,8 @@ def _environment(config: Settings) -> str:
     return f'PATH="{PATH}"\n' + "".join(lines)
 
 
-def _engine_group(config: Settings) -> str:
-    socket = config.incus_socket or Path("/var/lib/incus/unix.socket")
-    if not socket.exists():
-        raise NotReady(f"there is no engine at {socket}; name its socket with OPENVPS_INCUS_SOCKET")
+def _group_of(socket: Path) -> str:
+    """Return the group whose members may speak to the engine."""
     return grp.getgrgid(socket.stat().st_gid).gr_name
 
 
@@ -243,13 +283,37 @@ def _require(config: Settings, apis: int, workers: int) -> None:
         raise NotReady("this machine isn't run by systemd; `openvps up` needs none")
     if apis < 1 or workers < 1:
         raise NotReady("at least one api and one worker")
+    if (other := _whose()) not in {None, environment_file(config)}:
+        raise NotReady(f"this machine has the units of another installation, whose settings are in {other}")
 
 
-def _installed() -> Sequence[str]:
-    """Return our units that are to run, as systemd knows them."""
-    listed = run(["systemctl", "list-unit-files", "--no-legend", "--plain", "--state=enabled", "openvps-*"])
-    names = [line.split()[0] for line in listed.splitlines() if line.strip()]
-    return [name for name in names if name.startswith((PREPARE, CONSOLE, "openvps-api@", "openvps-worker@"))]
+def installed(config: Settings) -> Sequence[str]:
+    """Return the units of this data folder that are to run.
+
+    By systemd's own links: its list of files has no instances of a template.
+    """
+    if _whose() != environment_file(config):
+        return []
+    ours = (PREPARE, CONSOLE, API.partition("@")[0] + "@", WORKER.partition("@")[0] + "@")
+    return sorted(file.name for file in STARTED_AT_BOOT.glob("openvps-*.service") if file.name.startswith(ours))
+
+
+def _whose() -> Path | None:
+    """Return the settings' file of the installation that the units are of."""
+    if not (UNITS / PREPARE).exists():
+        return None
+    found = re.search(r"^EnvironmentFile=(.+)$", (UNITS / PREPARE).read_text(), re.MULTILINE)
+    return Path(found[1]) if found else None
+
+
+def _port(unit: str) -> int | None:
+    """Return the port of an api's unit."""
+    before, at, number = unit.removesuffix(".service").partition("@")
+    return int(number) if at and API.startswith(f"{before}@") else None
+
+
+def _runs_as_a_unit() -> bool:
+    return "INVOCATION_ID" in os.environ  # systemd.exec(5)
 
 
 def _state(unit: str) -> str:
@@ -270,6 +334,6 @@ def _do(work: Callable[[Settings], int]) -> int:
     try:
         machine.require_root()
         return work(settings.load())
-    except (NotReady, ProgramFailed, IncusFailed) as error:
+    except (*up.REFUSALS, SQLAlchemyError) as error:
         talk(f"openvps: {error}")
         return 1

@@ -5,14 +5,15 @@ Servers and the engine's daemon are no children of ours: they go on when we end.
 """
 
 import asyncio
+import contextlib
 import shutil
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from openvps import migrations
 from openvps.compute.backups import store
 from openvps.core import settings
 from openvps.core.db import Database
@@ -22,7 +23,6 @@ from openvps.engine.protocol import EngineError
 from openvps.ops import (
     backup_key,
     btrfs_quota,
-    dump,
     farewell,
     hostnet,
     images,
@@ -39,6 +39,7 @@ from openvps.ops.image.sources import NoSource
 from openvps.ops.incus_daemon import Daemon
 from openvps.ops.incus_rest import IncusFailed
 from openvps.ops.machine import NotReady
+from openvps.ops.migrate import migrate
 from openvps.ops.processes import Child, Program
 from openvps.ops.run import ProgramFailed
 from openvps.ops.seed import CellSeed, Seeded, seed
@@ -47,6 +48,7 @@ from openvps.ops.supervisor import Interrupts, Supervisor
 
 READY_S = 30
 PRIVILEGED_PORTS = 1024
+REFUSALS = (NotReady, ProgramFailed, IncusFailed, EngineError, CannotBuild, NoSource)  # said in a line, no traceback
 
 
 def main() -> int:
@@ -61,14 +63,14 @@ def main() -> int:
             farewell.forget(config)
             try:
                 _require_port(config)
-                _tell(steps, config, _start(config, steps, supervisor))
+                tell(steps, config, _start(config, steps, supervisor))
                 supervisor.watch()
             finally:
                 supervisor.stop(hard=interrupts.impatient)
     except KeyboardInterrupt:
         steps.say(farewell.words(config))
         return 0
-    except (NotReady, ProgramFailed, IncusFailed, EngineError, CannotBuild, NoSource) as error:
+    except REFUSALS as error:
         steps.say(f"openvps: {error}")
         return 1
     return 0
@@ -102,9 +104,8 @@ def prepared(config: Settings, steps: Steps, supervisor: Supervisor) -> tuple[Se
         if config.database_url is None:
             supervisor.add(postgres.start(config))
             notes.append(f"embedded PostgreSQL {postgres.MAJOR}")
-        if file := dump.before_migrating(config):
+        if file := migrate(config):
             notes.append(f"dumped to {file} before its tables changed")
-        migrations.upgrade(config.conninfo("owner"))
         if config.database_url is None:
             postgres.grant(config)
     prepare.network(config, steps)
@@ -230,20 +231,23 @@ def _require_port(config: Settings) -> None:
 
 def _wait_for_api(config: Settings, api: Child) -> None:
     """Wait until the API takes connections. Raises NotReady with its last words."""
+    if not listens(config, config.port, going_on=lambda: api.running):
+        raise NotReady(f"the API doesn't start; {api.log} says:\n{api.last_words()}")
+
+
+def listens(config: Settings, port: int, *, going_on: Callable[[], bool] = lambda: True) -> bool:
+    """Wait until an API takes connections at its port; False if it has ended or doesn't within READY_S."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)  # noqa: S104 -- asked about, not bound
     deadline = time.monotonic() + READY_S
-    while True:
-        try:
-            socket.create_connection((host, config.port), timeout=1).close()
-        except OSError as error:
-            if not api.running or time.monotonic() > deadline:
-                raise NotReady(f"the API doesn't start; {api.log} says:\n{api.last_words()}") from error
-            time.sleep(0.05)
-        else:
-            return
+    while going_on() and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, port), timeout=1).close()
+            return True
+        time.sleep(0.05)
+    return False
 
 
-def _tell(steps: Steps, config: Settings, seeded: Seeded) -> None:
+def tell(steps: Steps, config: Settings, seeded: Seeded) -> None:
     """Say where the API is and how a first server is made."""
     steps.say(f"\nOpenVPS is ready at {config.base_url}/api/v1/\n")
     if seeded.token:
