@@ -6,6 +6,7 @@ goes beyond what is included. PostgreSQL is vacuumed and analysed, as it does by
 """
 
 import asyncio
+import gc
 import multiprocessing
 import resource
 import tempfile
@@ -96,6 +97,8 @@ def _charge(url: str, at: datetime) -> tuple[int, float, float]:
         await database.close()
         return charged
 
+    gc.collect()
+    gc.freeze()  # as the worker does
     began = time.perf_counter()
     charged = asyncio.run(turn())
     return charged, time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6

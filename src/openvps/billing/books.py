@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, tuple_
 
 from openvps.billing import queries
 from openvps.billing.hours import Metered, month_of
@@ -109,7 +109,6 @@ async def used(conn: Connection, account_id: int, at: datetime) -> list[Used]:
     """Return the servers that an account has or has had in the month of `at`, and what they used of it by then."""
     begin = month_of(at)[0]
     mine = (meter.c.account_id == account_id, or_(meter.c.ended_at.is_(None), meter.c.ended_at >= begin))
-    periods = await queries.periods(conn, *mine, since=literal(begin - queries.A_MONTH))
     charged = (  # in one statement with what is due: a charge in between would be seen twice, or not at all
         select(ledger_entry.c.server_id, (-func.sum(ledger_entry.c.amount_micro)).label("amount_micro"))
         .where(
@@ -120,14 +119,16 @@ async def used(conn: Connection, account_id: int, at: datetime) -> list[Used]:
         .group_by(ledger_entry.c.server_id)
         .subquery()
     )
-    rows = await conn.execute(
-        select(meter, func.coalesce(charged.c.amount_micro, 0).label("charged_micro"))
-        .outerjoin(charged, charged.c.server_id == meter.c.server_id)
-        .where(*mine)
-        .order_by(meter.c.server_id)
-    )
-    # a server that was made since the periods were read is there the next time
-    found = [(row, queries.due_of(row, periods[row.server_id])) for row in rows if row.server_id in periods]
+    rows = (
+        await conn.execute(
+            select(meter, func.coalesce(charged.c.amount_micro, 0).label("charged_micro"))
+            .outerjoin(charged, charged.c.server_id == meter.c.server_id)
+            .where(*mine)
+            .order_by(meter.c.server_id)
+        )
+    ).all()
+    periods = await queries.periods(conn, [row.server_id for row in rows], since=begin - queries.A_MONTH)
+    found = [(row, queries.due_of(row, periods[row.server_id])) for row in rows]
     moved = await queries.moved(conn, [one for _, one in found], clock(at) + HOUR)
     return [_used(row, one, moved.get(row.server_id, {}), at) for row, one in found]
 

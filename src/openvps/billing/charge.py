@@ -2,12 +2,16 @@
 
 So does each hour of the clock in which its traffic went beyond what is included. What they cost follows from rate
 periods and traffic alone, and how far an account may go into debt from the entries up to then, in the order in which
-they were due. So a run that is three days late writes what timely ones would have written.
+they were due. So a run that is three days late writes what timely ones would have written. And a transaction may end
+anywhere in that order, also between two servers of an account: it is never larger than this process likes it.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from openvps.billing import queries
 from openvps.billing.hours import Charge
@@ -16,10 +20,13 @@ from openvps.billing.traffic import Moved, Overage, Traffic, is_closed, settle
 from openvps.core.db import Connection, Database
 from openvps.core.money import MICRO
 from openvps.core.settings import Settings
-from openvps.ledger.rates import HOUR
+from openvps.ledger.rates import HOUR, LEAST
 
+LANES = 2  # one computes while the other's rows are written
 ACCOUNTS = 500  # locked at once
-ROWS = 20_000  # about as many entries a transaction
+SERVERS = 5_000  # read at once
+ROWS = 10_000  # about as many entries a transaction, where servers have several hours due
+Later = Sequence[tuple[datetime, int]]
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,24 @@ class Terms:
         return cls(settings.max_debt * MICRO, int(settings.traffic_price * MICRO))
 
 
+class Bound(NamedTuple):
+    """Up to where is charged: by `at`, at that very moment only servers up to `server_id`; None: all."""
+
+    at: datetime
+    server_id: int | None
+
+    def of(self, server_id: int) -> datetime:
+        """Return by when it is due of a server."""
+        return self.at if self.server_id is None or server_id <= self.server_id else self.at - LEAST
+
+
 async def charge(database: Database, terms: Terms, *, at: datetime | None = None) -> int:
     """Charge what is due by `at`, by default now; returns how many hours, and ends of servers."""
+    return sum(await asyncio.gather(*(_charge_all(database, terms, at) for _ in range(LANES))))
+
+
+async def _charge_all(database: Database, terms: Terms, at: datetime | None) -> int:
+    """Charge until nothing is left that nobody else is at."""
     total = 0
     while True:
         async with database.begin() as conn:
@@ -52,57 +75,75 @@ async def charge_some(conn: Connection, terms: Terms, *, at: datetime | None = N
     if not accounts:
         return 0
     until = at or await queries.moment(conn)  # after the lock: nothing is written behind it any more
-    due = await queries.due(conn, accounts, until)
-    servers = [one for mine in due.values() for one in mine]
-    first = min((one.due_at for one in servers), default=until)
-    last = min(until, first + max(1, ROWS // max(1, len(servers))) * HOUR)
-    totals = await queries.balances(conn, accounts)
-    credited = await queries.credits_since(conn, accounts, first)
-    moved = await queries.moved(conn, servers, last)
+    due = await queries.due(conn, accounts, until, limit=SERVERS)
+    if not due:
+        return 0
+    bound = _bound(due, until)
+    moved = await queries.moved(conn, due, bound.at)
+    work: dict[int, list[_Work]] = defaultdict(list)
+    for one in due:
+        if one.due_at <= (by := bound.of(one.server.server_id)):
+            work[one.account_id].append(_Work(one, moved.get(one.server.server_id, {}), by))
+    totals = await queries.balances(conn, list(work))
+    credited = await queries.credits_since(conn, list(work), due[0].due_at)
     entries: list[Entry] = []
-    settled: list[Settled] = []
-    for account_id, mine in due.items():
+    for account_id, mine in work.items():
         later = credited.get(account_id, [])
         balance = totals.get(account_id, 0) - sum(amount for _, amount in later)
-        work = [_Work(one, moved.get(one.server.server_id, {}), last) for one in mine]
-        charges = sorted((each for one in work for each in one.charges), key=lambda one: (one.due_at, one.server_id))
-        paid = {one.server.server_id: one.traffic for one in mine if one.traffic}
-        entries += [Entry.of(account_id, one, cost) for one, cost in _down_to(charges, balance, later, terms, paid)]
-        settled += [one.settled(paid) for one in work]
+        entries += [Entry.of(account_id, one, cost) for one, cost in _down_to(mine, balance, later, terms)]
+    settled = [one.settled() for mine in work.values() for one in mine]
     await queries.append(conn, entries, settled)
     return sum(one.hours + one.is_last for one in settled)
+
+
+def _bound(due: Sequence[Due], until: datetime) -> Bound:
+    """Return up to where one transaction charges: some time, or as far as the last server that was read."""
+    last = due[-1]
+    end = min(until, due[0].due_at + max(1, ROWS // len(due)) * HOUR)
+    if len(due) == SERVERS and last.due_at <= end:
+        return Bound(last.due_at, last.server.server_id)
+    return Bound(end, None)
 
 
 class _Work:
     """What is due of a server by a moment."""
 
+    __slots__ = ("_hours", "_is_last", "_known", "_paid", "charges", "has_overages", "server_id")
+
     def __init__(self, due: Due, moved: Moved, until: datetime) -> None:
-        self._due = due
+        self.server_id = due.server.server_id
         self._hours = list(due.server.charges(until))
         overages, self._known = settle(due.server, due.traffic, moved, until) if due.traffic else ([], None)
         self._is_last = due.traffic is not None and is_closed(due.server, until)
         self.charges: list[Charge | Overage] = [*self._hours, *overages]
+        self.has_overages = bool(overages)
+        self._paid = due.traffic or Traffic(until)  # with what it cost
 
-    def settled(self, paid: Mapping[int, Traffic]) -> Settled:
-        """Return what is noted of the server when its charges are entered; `paid`: its traffic with what it cost."""
-        number, known = self._due.server.server_id, self._known
-        if known is not None:
-            known = replace(known, charged_micro=paid[number].moved_to(known.at).charged_micro)
+    def pay(self, one: Overage, gb_micro: int, room_micro: int) -> int:
+        """Note, and return, what of an hour's traffic may be taken; in their order."""
+        month = self._paid.moved_to(one.at)
+        cost = min(one.cost(gb_micro, month.charged_micro), room_micro)
+        self._paid = month._replace(charged_micro=month.charged_micro + cost)
+        return cost
+
+    def settled(self) -> Settled:
+        """Return what is noted of the server when its charges are entered."""
+        known = self._known
+        if known is not None and self.has_overages:
+            known = known._replace(charged_micro=self._paid.moved_to(known.at).charged_micro)
         last = self._hours[-1].at if self._hours else None
-        return Settled(number, len(self._hours), last, known, is_last=self._is_last)
+        return Settled(self.server_id, len(self._hours), last, known, self._is_last)
 
 
 def _down_to(
-    charges: Iterable[Charge | Overage],
-    balance: int,
-    later: Iterable[tuple[datetime, int]],
-    terms: Terms,
-    paid: dict[int, Traffic],
+    work: Iterable[_Work], balance: int, later: Later, terms: Terms
 ) -> Iterator[tuple[Charge | Overage, int]]:
     """Yield the charges, and what of them may be taken: one that would exceed the debt takes the balance just there.
 
-    What traffic costs is added to `paid`.
+    What traffic costs is noted in the server's work.
     """
+    traffic = {one.server_id: one for one in work if one.has_overages}
+    charges = sorted((each for one in work for each in one.charges), key=lambda one: (one.due_at, one.server_id))
     coming = iter([*later, (None, 0)])
     moment, amount = next(coming)
     for one in charges:
@@ -113,8 +154,6 @@ def _down_to(
         if isinstance(one, Charge):
             cost = min(one.amount_micro, room)
         else:
-            month = paid[one.server_id].moved_to(one.at)
-            cost = min(one.cost(terms.gb_micro, month.charged_micro), room)
-            paid[one.server_id] = replace(month, charged_micro=month.charged_micro + cost)
+            cost = traffic[one.server_id].pay(one, terms.gb_micro, room)
         balance -= cost
         yield one, cost

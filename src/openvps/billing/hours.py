@@ -6,15 +6,15 @@ floor(n * monthly / 672) - floor((n - 1) * monthly / 672). After the month's 672
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
 
 from openvps.core.money import HOURS_A_MONTH
 from openvps.ledger.rates import HOUR
 
 
-@dataclass(frozen=True)
-class Period:
+class Period(NamedTuple):
     """From which moment on, always the begin of an hour, a month costs and includes how much."""
 
     begins_at: datetime
@@ -22,8 +22,7 @@ class Period:
     bandwidth_gb: int
 
 
-@dataclass(frozen=True)
-class Charge:
+class Charge(NamedTuple):
     """An hour that a server began, and what it costs."""
 
     at: datetime
@@ -36,8 +35,7 @@ class Charge:
         return self.at
 
 
-@dataclass(frozen=True)
-class Metered:
+class Metered(NamedTuple):
     """A server's hours that are due; its periods follow each other without a gap."""
 
     server_id: int
@@ -50,8 +48,16 @@ class Metered:
         """Yield the due hours that began by `until`."""
         at, end = self.due_at, self.ended_at
         while at is not None and at <= until and (end is None or at < end):
-            yield Charge(at, self.server_id, self._cost(at))
-            at += HOUR
+            month_ends = month_of(at)[1]
+            first = self.hours_before(month_of(at)[0])
+            number = (at - self.started_at) // HOUR - first  # of the hours in this month before
+            together = self._together(first, min(number, HOURS_A_MONTH))
+            while at <= until and at < month_ends and (end is None or at < end):
+                before = together
+                if number < HOURS_A_MONTH:
+                    together += self._price(at)
+                yield Charge(at, self.server_id, together // HOURS_A_MONTH - before // HOURS_A_MONTH)
+                at, number = at + HOUR, number + 1
 
     def month_until(self, at: datetime, end: datetime) -> tuple[int, int]:
         """Return how many hours begin in the month of `at` before `end`, and what they cost together."""
@@ -72,12 +78,9 @@ class Metered:
                 yield period, end - begin
                 end = begin
 
-    def _cost(self, at: datetime) -> int:
-        first = self.hours_before(month_of(at)[0])
-        number = (at - self.started_at) // HOUR - first + 1
-        if number > HOURS_A_MONTH:
-            return 0
-        return self._together(first, number) // HOURS_A_MONTH - self._together(first, number - 1) // HOURS_A_MONTH
+    def _price(self, at: datetime) -> int:
+        """Return what a month costs by the rate of an hour."""
+        return next(one.price_monthly_micro for one in reversed(self.periods) if one.begins_at <= at)
 
     def _together(self, first: int, count: int) -> int:
         """Return the sum of the months' prices of `count` hours from the server's hour `first` on."""
@@ -86,5 +89,11 @@ class Metered:
 
 def month_of(at: datetime) -> tuple[datetime, datetime]:
     """Return when the calendar month of `at` begins and ends, in UTC."""
-    begin = at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    at = at.astimezone(UTC)
+    return _month(at.year, at.month)
+
+
+@lru_cache(maxsize=1024)
+def _month(year: int, month: int) -> tuple[datetime, datetime]:
+    begin = datetime(year, month, 1, tzinfo=UTC)
     return begin, (begin + timedelta(days=32)).replace(day=1)

@@ -1,26 +1,25 @@
-"""The SQL of charging."""
+"""The SQL of charging: many rows in few statements, and no more of Python than what is computed of them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, DateTime, and_, delete, exists, func, literal, or_, select, text
+from sqlalchemy import DateTime, func, select, text
 
 from openvps.billing.hours import Charge, Metered, Period
 from openvps.billing.traffic import SETTLED, Moved, Overage, Traffic, clock
 from openvps.core.db import Connection, Record
-from openvps.schema import account, ledger_entry, ledger_hold, ledger_total, meter, rate_period
+from openvps.schema import ledger_entry, ledger_total
 
 HOUR, TRAFFIC = "hour", "traffic"  # the entries' kinds
 A_MONTH = timedelta(days=32)  # longer than any: earlier rates don't matter to a month's hours
 
 
-@dataclass(frozen=True)
-class Due:
+class Due(NamedTuple):
     """A server with something to charge."""
 
+    account_id: int
     server: Metered
     traffic: Traffic | None  # what of it is charged; None: all
 
@@ -31,8 +30,7 @@ class Due:
         return one.due_at or (one.ended_at or one.started_at) + SETTLED
 
 
-@dataclass(frozen=True)
-class Settled:
+class Settled(NamedTuple):
     """What is charged of a server: the last of some hours, and its traffic; `is_last`: no more will come."""
 
     server_id: int
@@ -42,8 +40,7 @@ class Settled:
     is_last: bool
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A charge as it is entered."""
 
     account_id: int
@@ -61,61 +58,69 @@ class Entry:
         return cls(account_id, one.server_id, one.at, TRAFFIC, -cost_micro, one.over_bytes - one.before_bytes)
 
 
-def _is_due(at: ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Whether hours of a server, or after its end the last of its traffic, are to be charged."""
-    last = and_(meter.c.traffic_at.is_not(None), meter.c.ended_at.is_not(None), meter.c.ended_at <= at - SETTLED)
-    return or_(meter.c.due_at <= at, last)
+# hours of a server, or after its end the last of its traffic, are to be charged
+_IS_DUE = "(due_at <= :at OR traffic_at IS NOT NULL AND ended_at <= :closing)"
+_LOCK_DUE = text(
+    f"SELECT id FROM account WHERE id IN (SELECT account_id FROM meter WHERE {_IS_DUE})"
+    " ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED"
+)
+_DUE = text(
+    "SELECT server_id, account_id, started_at, ended_at, due_at, traffic_at, received_bytes, sent_bytes, over_bytes,"
+    f" over_micro FROM meter WHERE account_id = ANY(CAST(:accounts AS bigint[])) AND {_IS_DUE}"
+    " ORDER BY coalesce(due_at, ended_at + :settled), server_id LIMIT :limit"
+)
+_PERIODS = text(
+    "SELECT server_id, begins_at, price_monthly_micro, bandwidth_gb FROM rate_period"
+    " WHERE server_id = ANY(CAST(:servers AS bigint[])) AND (ends_at IS NULL OR ends_at > :since)"
+    " ORDER BY server_id, begins_at"
+)
+_MOVED = text(
+    "SELECT server_id, hour, received_bytes, sent_bytes FROM usage_hour"
+    " WHERE server_id = ANY(CAST(:servers AS bigint[])) AND hour >= :since AND hour < :before"
+)
+
+
+def _array(values: Iterable[int | str | datetime | None]) -> str:
+    """Write numbers, moments or names of ours as PostgreSQL reads an array: the driver takes long for thousands."""
+    return "{" + ",".join(["NULL" if one is None else str(one) for one in values]) + "}"
 
 
 async def lock_due(conn: Connection, at: datetime | None, *, limit: int) -> list[int]:
     """Lock some accounts that have something to charge; those that others hold are left for the next turn."""
-    moment = literal(at) if at else func.clock_timestamp(type_=DateTime(timezone=True))
-    due = exists().where(meter.c.account_id == account.c.id, _is_due(moment))
-    rows = await conn.execute(
-        select(account.c.id)
-        .where(due)
-        .order_by(account.c.id)
-        .limit(limit)
-        .with_for_update(key_share=True, skip_locked=True)
-    )
-    return list(rows.scalars())
+    until = at or await moment(conn)
+    asked = {"at": until, "closing": until - SETTLED, "limit": limit}
+    return list((await conn.execute(_LOCK_DUE, asked)).scalars())
 
 
 async def moment(conn: Connection) -> datetime:
     """Return the moment by the clock that all processes share."""
-    return (await conn.execute(select(func.clock_timestamp()))).scalar_one()
+    return (await conn.execute(select(func.clock_timestamp(type_=DateTime(timezone=True))))).scalar_one()
 
 
-async def due(conn: Connection, accounts: Sequence[int], at: datetime) -> dict[int, list[Due]]:
-    """Return the servers with something to charge, by account."""
-    wanted = (meter.c.account_id.in_(accounts), _is_due(literal(at)))
-    known = await periods(conn, *wanted, since=func.least(meter.c.due_at, meter.c.traffic_at) - A_MONTH)
-    found: dict[int, list[Due]] = defaultdict(list)
-    for row in await conn.execute(select(meter).where(*wanted)):
-        found[row.account_id].append(due_of(row, known[row.server_id]))
-    return found
+async def due(conn: Connection, accounts: Sequence[int], at: datetime, *, limit: int) -> list[Due]:
+    """Return servers with something to charge, in the order in which it was due and of their ids."""
+    asked = {"accounts": _array(accounts), "at": at, "closing": at - SETTLED, "settled": SETTLED, "limit": limit}
+    rows = (await conn.execute(_DUE, asked)).all()
+    if not rows:
+        return []
+    since = min(min(row.due_at or row.traffic_at, row.traffic_at or row.due_at) for row in rows)
+    known = await periods(conn, [row.server_id for row in rows], since=since - A_MONTH)
+    return [due_of(row, known[row.server_id]) for row in rows]
 
 
-async def periods(
-    conn: Connection, *wanted: ColumnElement[bool], since: ColumnElement[Any]
-) -> dict[int, list[Period]]:
+async def periods(conn: Connection, servers: Sequence[int], *, since: datetime) -> dict[int, list[Period]]:
     """Return the rate periods of some servers, those that have ended by `since` left out."""
+    asked = {"servers": _array(servers), "since": since}
     found: dict[int, list[Period]] = defaultdict(list)
-    columns = (rate_period.c.begins_at, rate_period.c.price_monthly_micro, rate_period.c.bandwidth_gb)
-    for row in await conn.execute(
-        select(rate_period.c.server_id, *columns)
-        .join(meter, meter.c.server_id == rate_period.c.server_id)
-        .where(*wanted, or_(rate_period.c.ends_at.is_(None), rate_period.c.ends_at > since))
-        .order_by(rate_period.c.server_id, rate_period.c.begins_at)
-    ):
-        found[row.server_id].append(Period(*row[1:]))
+    for server_id, begins_at, price, gb in (await conn.execute(_PERIODS, asked)).all():
+        found[server_id].append(Period(begins_at, price, gb))
     return found
 
 
 def due_of(row: Record, known: Sequence[Period]) -> Due:
     """Return what is made of a row of `meter` and its periods."""
     server = Metered(row.server_id, row.started_at, row.ended_at, row.due_at, known)
-    return Due(server, traffic_of(row) if row.traffic_at else None)
+    return Due(row.account_id, server, traffic_of(row) if row.traffic_at else None)
 
 
 def traffic_of(row: Record) -> Traffic:
@@ -124,28 +129,21 @@ def traffic_of(row: Record) -> Traffic:
     return Traffic(at, row.received_bytes, row.sent_bytes, row.over_bytes, row.over_micro)
 
 
-_MOVED = text(
-    "SELECT server_id, hour, received_bytes, sent_bytes FROM usage_hour"
-    " WHERE server_id = ANY(CAST(:servers AS bigint[])) AND hour >= :since AND hour < :before"
-)
-
-
-async def moved(conn: Connection, due: Sequence[Due], before: datetime) -> dict[int, Moved]:
+async def moved(conn: Connection, due: Iterable[Due], before: datetime) -> dict[int, Moved]:
     """Return what servers received and sent in the hours of the clock that aren't charged."""
     found: dict[int, dict[datetime, tuple[int, int]]] = defaultdict(dict)
     since = {one.server.server_id: one.traffic.at for one in due if one.traffic}
     if since:
-        asked = {"servers": list(since), "since": min(since.values()), "before": before}
-        for row in await conn.execute(_MOVED, asked):
-            found[row.server_id][row.hour] = row.received_bytes, row.sent_bytes
+        asked = {"servers": _array(since), "since": min(since.values()), "before": before}
+        for server_id, hour, received, sent in (await conn.execute(_MOVED, asked)).all():
+            found[server_id][hour] = received, sent
     return dict(found)
 
 
 async def balances(conn: Connection, accounts: Sequence[int]) -> dict[int, int]:
     """Return the sums of the accounts' entries; an account without any is left out."""
-    rows = await conn.execute(
-        select(ledger_total.c.account_id, ledger_total.c.amount_micro).where(ledger_total.c.account_id.in_(accounts))
-    )
+    columns = (ledger_total.c.account_id, ledger_total.c.amount_micro)
+    rows = await conn.execute(select(*columns).where(ledger_total.c.account_id.in_(accounts)))
     return {row[0]: int(row[1]) for row in rows}
 
 
@@ -178,10 +176,13 @@ _APPEND = text(
     " ON CONFLICT DO NOTHING"
 )
 _USE_HOLD = text(
-    "UPDATE ledger_hold SET amount_micro = greatest(0, amount_micro + told.amount)"
-    " FROM (SELECT 'server:' || server_id AS reference, sum(amount)::bigint AS amount"
-    " FROM unnest(CAST(:server_id AS bigint[]), CAST(:amount_micro AS bigint[])) AS each (server_id, amount)"
-    " GROUP BY server_id) AS told WHERE ledger_hold.reference = told.reference"
+    "WITH told AS (SELECT 'server:' || server_id AS reference, sum(amount)::bigint AS amount"
+    " FROM unnest(CAST(:server_id AS bigint[]), CAST(:kind AS text[]), CAST(:amount_micro AS bigint[]))"
+    " AS each (server_id, kind, amount) WHERE kind = 'hour' GROUP BY server_id),"
+    " used_up AS (DELETE FROM ledger_hold USING told"
+    " WHERE ledger_hold.reference = told.reference AND amount_micro + told.amount <= 0)"
+    " UPDATE ledger_hold SET amount_micro = amount_micro + told.amount FROM told"
+    " WHERE ledger_hold.reference = told.reference AND amount_micro + told.amount > 0 AND told.amount <> 0"
 )
 _SETTLED = text(
     "UPDATE meter SET due_at = CASE WHEN told.at IS NULL THEN due_at"
@@ -202,26 +203,21 @@ async def append(conn: Connection, entries: Sequence[Entry], settled: Sequence[S
 
     The caller has locked the accounts, and computed from what is due: no charge is there already.
     """
-    names = [one.name for one in fields(Entry)]
-    await conn.execute(_APPEND, {name: [getattr(one, name) for one in entries] for name in names})
-    hours = [one for one in entries if one.kind == HOUR]
-    told = {name: [getattr(one, name) for one in hours] for name in ("server_id", "amount_micro")}
-    await conn.execute(_USE_HOLD, told)
-    references = [f"server:{number}" for number in set(told["server_id"])]
-    await conn.execute(
-        delete(ledger_hold).where(ledger_hold.c.reference.in_(references), ledger_hold.c.amount_micro == 0)
-    )
+    if entries:
+        columns = {name: _array(one[at] for one in entries) for at, name in enumerate(Entry._fields)}
+        await conn.execute(_APPEND, columns)
+        await conn.execute(_USE_HOLD, {name: columns[name] for name in ("server_id", "kind", "amount_micro")})
     traffic = [one.traffic for one in settled]
     await conn.execute(
         _SETTLED,
         {
-            "servers": [one.server_id for one in settled],
-            "at": [one.last_at for one in settled],
-            "traffic_at": [one.traffic.at if one.traffic and not one.is_last else None for one in settled],
-            "received": [one and one.received_bytes for one in traffic],
-            "sent": [one and one.sent_bytes for one in traffic],
-            "over_bytes": [one and one.over_bytes for one in traffic],
-            "over_micro": [one and one.charged_micro for one in traffic],
+            "servers": _array(one.server_id for one in settled),
+            "at": _array(one.last_at for one in settled),
+            "traffic_at": _array(one.traffic.at if one.traffic and not one.is_last else None for one in settled),
+            "received": _array(one and one.received_bytes for one in traffic),
+            "sent": _array(one and one.sent_bytes for one in traffic),
+            "over_bytes": _array(one and one.over_bytes for one in traffic),
+            "over_micro": _array(one and one.charged_micro for one in traffic),
         },
     )
 

@@ -7,8 +7,8 @@ charged for being early; what they would have included is missing when the serve
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from openvps.billing.hours import Metered, month_of
 from openvps.core.money import HOURS_A_MONTH
@@ -18,8 +18,7 @@ GB = 10**9
 SETTLED = timedelta(minutes=5)  # after an hour's end: the samples that were taken in it are written
 
 
-@dataclass(frozen=True)
-class Traffic:
+class Traffic(NamedTuple):
     """A server's traffic before `at`, as sums of the month of `at`."""
 
     at: datetime
@@ -35,11 +34,10 @@ class Traffic:
 
     def moved_to(self, at: datetime) -> "Traffic":
         """Return the same at a later moment: a new month begins at zero."""
-        return replace(self, at=at) if month_of(at) == month_of(self.at) else Traffic(at)
+        return Traffic(at, *self[1:]) if month_of(at) == month_of(self.at) else Traffic(at)
 
 
-@dataclass(frozen=True)
-class Overage:
+class Overage(NamedTuple):
     """An hour at whose end a month's traffic beyond what is included was more than before, or, by a resize, less."""
 
     at: datetime
@@ -103,7 +101,10 @@ def included_bytes(server: Metered, hour: datetime) -> int:
         periods = [one for one in periods if one.begins_at <= hour + HOUR]
     first = server.hours_before(begin)
     count = min(server.hours_before(end) - first, HOURS_A_MONTH)
-    return sum(one.bandwidth_gb * hours for one, hours in server.spans(first, count, periods)) * GB // HOURS_A_MONTH
+    hours_gb = 0
+    for one, hours in server.spans(first, count, periods):
+        hours_gb += one.bandwidth_gb * hours
+    return hours_gb * GB // HOURS_A_MONTH
 
 
 def included_by(server: Metered, at: datetime) -> int:
@@ -124,10 +125,9 @@ def _hours(
         if known.at <= hour < end:
             before = known.moved_to(hour)
             received, sent = moved.get(hour, (0, 0))
-            known = replace(
-                before, received_bytes=before.received_bytes + received, sent_bytes=before.sent_bytes + sent
-            )
-            known = replace(known, over_bytes=max(0, known.used_bytes - included_bytes(server, hour)))
+            received, sent = before.received_bytes + received, before.sent_bytes + sent
+            over = max(0, max(received, sent) - included_bytes(server, hour))
+            known = Traffic(hour, received, sent, over, before.charged_micro)
             yield hour, before, known
 
 
