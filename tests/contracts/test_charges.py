@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import text
 
 from factories import World
+from openvps.actions import queries as actions
 from openvps.billing.charge import Terms, charge
+from openvps.compute.servers import promise
 from openvps.compute.servers.suspension import enforce
 from openvps.core.money import first_hours
 from openvps.ledger import queries as ledger
@@ -45,15 +47,44 @@ async def test_the_first_hours_come_out_of_what_the_create_held(world: World) ->
     assert await world.sql("SELECT 1 FROM ledger_hold WHERE amount_micro > 1") == []
 
 
-async def test_a_resize_changes_the_price_from_the_next_hour_on(world: World) -> None:
+async def test_a_resize_changes_the_price_from_the_next_hour_after_it_is_done_on(world: World) -> None:
     client = await world.a_client()
     number = await world.a_server(client)
     answer = await client("POST", f"/servers/{number}/resize/", {"plan": 1})
     assert answer.status_code == 200, answer.text
     start = await begun(world)
+    asked = await charged(world, start + 2 * HOUR)
+    async with world.database.begin() as conn:
+        await promise.charge(conn, number, start + 2.5 * HOUR)
     rows = await world.sql("SELECT begins_at, ends_at, price_monthly_micro FROM rate_period ORDER BY begins_at")
-    assert [(row[0] - start, row[1] and row[1] - start) for row in rows] == [(0 * HOUR, HOUR), (HOUR, None)]
-    assert rows[0][2] < rows[1][2]
+    assert [(row[0] - start, row[1] and row[1] - start) for row in rows] == [(0 * HOUR, 3 * HOUR), (3 * HOUR, None)]
+    old, new = rows[0][2], rows[1][2]
+    assert await charged(world, start + 3 * HOUR) == [*asked, pytest.approx(new // 672, abs=1)]
+    assert asked == [pytest.approx(old // 672, abs=1)] * 3
+    assert old < new
+
+
+@pytest.mark.parametrize("before", [0, 10, 40])  # hours: the hold of 24 is whole, used in part, used up
+async def test_a_resize_that_failed_costs_nothing(world: World, before: int) -> None:
+    client = await world.a_client()
+    number = await world.a_server(client)
+    start = await begun(world)
+    if before:
+        await charged(world, start + before * HOUR - rates.LEAST)
+    old = await world.sql("SELECT price_monthly_micro FROM server")
+    holds = "SELECT amount_micro FROM ledger_hold"
+    [held] = [row[0] for row in await world.sql(holds)] or [0]
+    assert (await client("POST", f"/servers/{number}/resize/", {"plan": 1})).status_code == 200
+    meanwhile = (await charged(world, start + before * HOUR))[before:]
+    async with world.database.begin() as conn:
+        await rates.lock(conn, client.account_id)
+        await promise.put_back(conn, number, await actions.unfinished(conn, number), world.config.hold_hours)
+    assert await world.sql("SELECT price_monthly_micro FROM server") == old
+    assert await world.sql("SELECT price_monthly_micro, ends_at FROM rate_period") == [(old[0][0], None)]
+    left = held - meanwhile[0]
+    assert await world.sql(holds) == ([(left,)] if left > 0 else [])
+    after = await charged(world, start + (before + 5) * HOUR)
+    assert set(after) <= {old[0][0] // 672, old[0][0] // 672 + 1}
 
 
 async def test_a_deleted_server_pays_the_hour_it_began_and_no_other(world: World) -> None:

@@ -142,8 +142,8 @@ async def test_a_resize_that_failed_puts_back_what_was_promised(world: World) ->
     hold = await world.sql("SELECT amount_micro FROM ledger_hold")
     await resized(client, number, plan=1)
     async with world.database.begin() as conn:
-        at = await rates.lock(conn, client.account_id)
-        await promise.put_back(conn, number, await actions.unfinished(conn, number), world.config.hold_hours, at)
+        await rates.lock(conn, client.account_id)
+        await promise.put_back(conn, number, await actions.unfinished(conn, number), world.config.hold_hours)
     assert await world.sql("SELECT plan_id, vcpus, memory_mib, storage_gb, price_monthly_micro FROM server") == [
         before
     ]

@@ -218,19 +218,45 @@ async def test_a_create_past_its_deadline_is_an_error_switched_off_and_gives_its
     assert [tuple(row) for row in charged] == [(begun, True)]
 
 
-async def test_a_resize_past_its_deadline_puts_back_what_was_promised(stage: Stage) -> None:
+async def test_a_resize_past_its_deadline_puts_back_what_was_promised_and_is_never_charged(stage: Stage) -> None:
     number = await stage.a_server("active")
-    before = await stage.world.sql("SELECT plan_id, vcpus, memory_mib, storage_gb FROM server")
+    promised = "SELECT plan_id, vcpus, memory_mib, storage_gb, price_monthly_micro FROM server"
+    before = await stage.world.sql(promised)
+    [(begun,)] = await stage.world.sql("SELECT started_at FROM meter")
+    price, terms = before[0][4], Terms(10**9)
+    await charge(stage.world.database, terms, at=begun)
+    [(held,)] = await stage.world.sql("SELECT amount_micro FROM ledger_hold")
     await stage.customer("POST", f"/servers/{number}/resize/", {"plan": 1})
     stage.engine.fail("configure", times=2, error=EngineError("refused"))
     await converge(stage.context(), number, patience_s=1)
+    await charge(stage.world.database, terms, at=begun + timedelta(hours=1))  # it takes longer than an hour
     await stage.world.sql("UPDATE server SET deadline_at = now()")
     await stage.settle(number)
     await stage.agree(number, "active")
-    assert await stage.world.sql("SELECT plan_id, vcpus, memory_mib, storage_gb FROM server") == before
+    assert await stage.world.sql(promised) == before
     assert await stage.world.sql("SELECT used_vcpus, used_memory_mib, used_storage_gb FROM cell") == [(1, 128, 1)]
     told = await stage.world.sql("SELECT status, error FROM action WHERE kind = 'server.resize'")
     assert told == [("failed", "It took too long and was given up.")]
+    assert await stage.world.sql("SELECT price_monthly_micro, ends_at FROM rate_period") == [(price, None)]
+    hours = "SELECT -amount_micro FROM ledger_entry WHERE kind = 'hour' ORDER BY at"
+    [_, (meanwhile,)] = await stage.world.sql(hours)
+    assert await stage.world.sql("SELECT amount_micro FROM ledger_hold") == [(held - meanwhile,)]
+    await charge(stage.world.database, terms, at=begun + timedelta(hours=3))
+    assert {row[0] for row in await stage.world.sql(hours)} <= {price // 672, price // 672 + 1}
+
+
+async def test_a_resize_is_charged_from_the_next_hour_after_it_is_done_on(stage: Stage) -> None:
+    number = await stage.a_server("active")
+    await stage.customer("POST", f"/servers/{number}/resize/", {"plan": 1})
+    rated = "SELECT price_monthly_micro, begins_at FROM rate_period ORDER BY begins_at"
+    assert len(await stage.world.sql(rated)) == 1
+    await stage.world.sql("UPDATE meter SET started_at = started_at - interval '150 minutes'")  # of its life
+    await stage.world.sql("UPDATE rate_period SET begins_at = begins_at - interval '150 minutes'")
+    await stage.settle(number)
+    [old, new] = await stage.world.sql(rated)
+    assert new.begins_at - old.begins_at == timedelta(hours=3)
+    assert old.price_monthly_micro < new.price_monthly_micro
+    assert await stage.world.sql("SELECT price_monthly_micro FROM server") == [(new.price_monthly_micro,)]
 
 
 async def test_delete_in_the_middle_of_a_resize_leaves_nothing(stage: Stage) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recomputation import HOUR, Key, Life, all_costs, with_debt
@@ -18,6 +19,7 @@ from sqlalchemy import text
 from traffic import GBS, traffic
 
 from openvps.accounts import queries as accounts
+from openvps.billing import charge as charging
 from openvps.billing.charge import Terms, charge_some
 from openvps.billing.hours import Metered, Period
 from openvps.core.db import Connection, Database
@@ -71,6 +73,16 @@ async def move(conn: Connection, number: int, moved: dict[datetime, tuple[int, i
     rows = [{"n": number, "hour": hour, "in": both[0], "out": both[1]} for hour, both in moved.items()]
     if rows:
         await conn.execute(text("INSERT INTO usage_hour VALUES (:n, :hour, 1, 1, 1, 1, 1, 1, :in, :out)"), rows)
+
+
+async def credit(conn: Connection, account_id: int, number: int, at: datetime, amount: int) -> None:
+    await conn.execute(
+        text(
+            "INSERT INTO ledger_entry (account_id, amount_micro, kind, reference, at)"
+            " VALUES (:a, :m, 'credit', :r, :at) ON CONFLICT DO NOTHING"
+        ),
+        {"a": account_id, "m": amount, "r": str(number), "at": at},
+    )
 
 
 async def run(conn: Connection, *moments: datetime, debt: int = UNBOUNDED) -> None:
@@ -159,16 +171,58 @@ def test_debt_ends_where_it_is_stated_also_in_a_late_run(
                 for at in moments:
                     for number, (moment, amount) in enumerate(given_):
                         if moment <= at:
-                            await conn.execute(
-                                text(
-                                    "INSERT INTO ledger_entry (account_id, amount_micro, kind, reference, at)"
-                                    " VALUES (:a, :m, 'credit', :r, :at) ON CONFLICT DO NOTHING"
-                                ),
-                                {"a": account_id, "m": amount, "r": str(number), "at": moment},
-                            )
+                            await credit(conn, account_id, number, moment, amount)
                     await run(conn, at, debt=debt)
                 assert (await ledger.balance(conn, account_id)).total_micro >= -debt
                 found.append(await booked(conn, account_id))
         assert found[0] == found[1]
 
     asyncio.run(example())
+
+
+@st.composite
+def short_lives(draw: st.DrawFn) -> Life:
+    """Return a server of some hours over a month's end; several are often due at the very same moment."""
+    begin = datetime(2024, 2, 29, 12, tzinfo=UTC) + timedelta(minutes=draw(st.sampled_from([0, 0, 0, 58, 61])))
+    resizes = [(begin + timedelta(minutes=draw(st.integers(0, 600))), draw(MICRO), draw(st.integers(0, 300)))]
+    end = begin + timedelta(minutes=draw(st.integers(0, 1200))) if draw(st.booleans()) else None
+    life = Life(begin, draw(MICRO), draw(st.integers(0, 300)), resizes if draw(st.booleans()) else [], end)
+    if end:
+        life.resizes = [one for one in life.resizes if one[0] < end]
+    life.traffic = draw(traffic(begin, end))
+    return life
+
+
+@settings(WITH_DATABASE, max_examples=10)
+@given(
+    st.lists(short_lives(), min_size=2, max_size=5),
+    st.lists(st.tuples(st.integers(0, 20), st.integers(-(10**6), 10**7)), max_size=3),
+    st.integers(0, 10**7),
+    st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(0, 20)),
+)
+def test_an_account_charged_in_parts_of_any_size_pays_the_same(
+    database_url: str,
+    servers: list[Life],
+    paid: list[tuple[int, int]],
+    debt: int,
+    part: tuple[int, int, int],
+) -> None:
+    begin = min(life.begin for life in servers)
+    at_once, rows, hours = part
+    last = begin + hours * HOUR
+    credits_ = [(begin + after * HOUR - HOUR, amount) for after, amount in sorted(paid)]
+
+    async def example() -> None:
+        expected = with_debt(all_costs(dict(enumerate(servers, 1)), last, GB_PRICE), credits_, -debt)
+        async for conn, account_id in _rolled_back(database_url):
+            for number, life in enumerate(servers, 1):
+                await live(conn, account_id, number, life)
+            for number, (at, amount) in enumerate(credits_):
+                await credit(conn, account_id, number, at, amount)
+            await run(conn, last, debt=debt)
+            assert await booked(conn, account_id) == expected
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charging, "SERVERS", at_once)
+        patch.setattr(charging, "ROWS", rows)
+        asyncio.run(example())

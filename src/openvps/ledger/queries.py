@@ -6,7 +6,7 @@ creates at once can't spend the same credit.
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection
@@ -60,15 +60,6 @@ async def held(conn: Connection, reference: str) -> int:
     """Return what is held under a reference."""
     found = select(ledger_hold.c.amount_micro).where(ledger_hold.c.reference == reference)
     return (await conn.execute(found)).scalar_one_or_none() or 0
-
-
-async def hold_at_most(conn: Connection, reference: str, amount_micro: int) -> None:
-    """Give back what is held beyond this."""
-    await conn.execute(
-        update(ledger_hold)
-        .where(ledger_hold.c.reference == reference, ledger_hold.c.amount_micro > amount_micro)
-        .values(amount_micro=amount_micro)
-    )
 
 
 async def release(conn: Connection, reference: str) -> None:

@@ -456,10 +456,14 @@ async def _agree(context: Context, row: queries.Row, running: list[Record]) -> b
     status = way.done if way else row.status
     if status not in SETTLED:  # a resize, or its action was ended by hand: the level speaks for itself
         status = level(row.wanted)
+    is_resized = any(one.kind == promise.RESIZE for one in running)
     async with context.database.begin() as conn:
+        moment = await rates.lock(conn, row.account_id) if is_resized else None  # before the server's own lock
         if not await queries.settle(conn, row, status=status, at=now()):
             return False
         await promise.settle(conn, row.id, running)
+        if moment is not None:
+            await promise.charge(conn, row.id, moment)
         await actions.finish(conn, [one.id for one in running], "completed")
     logger.info("settled", server=row.id, status=status)
     await _next_in_turn(context, row)
@@ -511,12 +515,12 @@ async def _fail(
     async with context.database.begin() as conn:
         wanted = (way.wanted_if_failed or row.wanted) if way else "stopped"
         status = (way.failed or level(wanted)) if way else "error"
-        moment = await rates.lock(conn, row.account_id)
+        await rates.lock(conn, row.account_id)
         failed = await queries.fail(
             conn, row, status=status, wanted=wanted, error=reason if status == "error" else None, at=now()
         )
         if failed:
-            await promise.put_back(conn, row.id, running, context.settings.hold_hours, moment)
+            await promise.put_back(conn, row.id, running, context.settings.hold_hours)
             await actions.finish(conn, [one.id for one in running], ended, reason)
     await _next_in_turn(context, row)
     logger.warning(ended, server=row.id, reason=reason, kinds=[one.kind for one in running])

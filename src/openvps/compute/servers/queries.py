@@ -187,8 +187,11 @@ async def promised(conn: Connection, account_id: int, reference: int | UUID) -> 
 
 
 async def size(conn: Connection, server_id: int) -> Record:
-    """Return a server's cell, and what it takes of its room."""
-    columns = (server.c.cell_id, server.c.vcpus, server.c.memory_mib, server.c.storage_gb)
+    """Return a server's cell, what it takes of its room, and what it costs whom."""
+    columns = (
+        *(server.c.cell_id, server.c.vcpus, server.c.memory_mib, server.c.storage_gb),
+        *(server.c.account_id, server.c.price_monthly_micro),
+    )
     return (await conn.execute(select(*columns).where(server.c.id == server_id))).one()
 
 

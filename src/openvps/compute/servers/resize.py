@@ -20,7 +20,6 @@ from openvps.core.money import first_hours, major, missing
 from openvps.core.requests import Body
 from openvps.core.settings import Settings
 from openvps.ledger import queries as ledger
-from openvps.ledger import rates
 
 
 async def resize(
@@ -44,7 +43,7 @@ async def resize(
     use = await queries.use_of_account(conn, account.id)
     for refusal in quotas.refusals(account, settings, use, servers=0, vcpus=grows.vcpus):
         raise refusal
-    row, action_id = await power.begin(conn, caller, server.id, "resize", before=promise.kept(server))
+    row, action_id = await power.begin(conn, caller, server.id, "resize", before=await promise.kept(conn, server))
     await _hold(conn, caller, server, plan, settings)
     if not await locations.reserve(conn, server.cell_id, grows, seen_since=now() - locations.SEEN_WITHIN):
         raise Unavailable(
@@ -57,8 +56,6 @@ async def resize(
     await queries.promise(
         conn, server.id, {"plan_id": plan.id} | {name: getattr(plan, name) for name in promise.KEPT[1:]}
     )
-    rate = rates.Rate(plan.price_monthly_micro, plan.bandwidth_gb)
-    await rates.change(conn, server.id, rate, await rates.lock(conn, account.id))
     return row, action_id, restarts
 
 
