@@ -19,6 +19,7 @@ from openvps.accounts import api as account_api
 from openvps.accounts.admin import api as admin_api
 from openvps.accounts.audit import api as audit_api
 from openvps.accounts.rate_limit import RateLimit
+from openvps.accounts.second_factor import api as second_factor_api
 from openvps.accounts.sign_in import api as sign_in_api
 from openvps.accounts.ssh_keys import api as ssh_keys_api
 from openvps.accounts.throttle import Guesses
@@ -33,6 +34,7 @@ from openvps.compute.backups import api as backups_api
 from openvps.compute.consistency import api as consistency_api
 from openvps.compute.locations import api as locations_api
 from openvps.compute.operations import api as operations_api
+from openvps.compute.plans import admin as plans_admin_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
 from openvps.compute.servers import metrics as metrics_api
@@ -71,8 +73,10 @@ SLICES = (
     invoice_api,
     audit_api,
     sign_in_api,
+    second_factor_api,
     admin_api,
     operations_api,
+    plans_admin_api,
     consistency_api,
 )
 

@@ -136,6 +136,34 @@ session = Table(  # somebody signed in to the console: a browser's cookie, which
     Index(None, "token_id"),
 )
 
+second_factor = Table(  # what an account's password alone doesn't open
+    "second_factor",
+    metadata,
+    Column(
+        "account_id",
+        BigInteger,
+        ForeignKey("account.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("key", LargeBinary, nullable=False),  # needed for each check, so kept as it is
+    _moment("confirmed_at"),  # null: it is being set up, and nothing asks for it
+    Column("last_step", BigInteger, nullable=False, server_default=text("0")),  # whose code was taken: none before is
+    Column("recovery_digests", ARRAY(LargeBinary), nullable=False, server_default=text("'{}'")),  # SHA-256
+    Column("failures", Integer, nullable=False, server_default=text("0")),  # wrong codes since the last good one
+    _moment("failed_at"),
+    _created_at(),
+)
+
+sign_in_step = Table(  # a browser that has given an account's password, and has still to give a code
+    "sign_in_step",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),  # SHA-256 of its cookie
+    _ref("account_id", "account.id", ondelete="CASCADE"),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Index(None, "account_id"),
+)
+
 ssh_key = Table(
     "ssh_key",
     metadata,
@@ -636,6 +664,8 @@ webhook = Table(  # where an account wants its events sent
     Column("description", Text, nullable=False, server_default=""),
     Column("kinds", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # empty: all
     Column("secret", LargeBinary, nullable=False),  # the key that signs: needed for each delivery, so kept as it is
+    Column("previous_secret", LargeBinary),  # signs as well until then, while the receiver changes over
+    _moment("previous_secret_until"),
     _moment("failing_since"),  # of the first failure after the last success
     _moment("disabled_at"),
     Column("disabled_reason", Text, nullable=False, server_default=""),

@@ -2,7 +2,9 @@
 
 import hashlib
 import html
+import json
 import re
+import shlex
 from collections.abc import AsyncGenerator
 from importlib.resources import files
 from typing import Any
@@ -16,6 +18,7 @@ from factories import ED25519, Client, World
 from openvps.accounts import passwords
 from openvps.accounts.permissions import everything
 from openvps.accounts.throttle import FOR_ONE_EMAIL
+from openvps.ops.commands import app
 from openvps.schema import account, audit_entry, session, token
 from openvps.web.console.page import Door, Page
 
@@ -84,10 +87,12 @@ async def test_every_page_is_there_in_every_language(world: World, browser: Brow
     await world.a_backup(client, number)
     await client("POST", "/ssh-keys/", {"name": "laptop", "public_key": ED25519})
     assert (await browser.sign_in(token=client.token)).headers["location"] == "/servers/"
+    report = (await client("POST", "/admin/consistency-reports/")).json()["id"]
+    numbers = {"/operator/accounts/": client.account_id, "/operator/plans/": 3, "/operator/consistency/": report}
     for one in pages(world):
         if "GET" not in one.methods or "{month}" in one.path or one.path.endswith(".json"):
             continue
-        path = one.path.replace("{number}", str(client.account_id if "accounts" in one.path else number))
+        path = one.path.replace("{number}", str(numbers.get(one.path.partition("{")[0], number)))
         for code in ("en", "gu"):
             answer = await browser.get(f"{path}?lang={code}")
             assert answer.status_code == 200, answer.text
@@ -258,6 +263,85 @@ async def test_what_is_wrong_with_a_form_is_told_and_what_was_typed_stays(world:
     assert "openvps server create good" in told
 
 
+async def test_an_operator_sells_plans_and_looks_for_differences_by_the_pages(world: World, browser: Browser) -> None:
+    await browser.sign_in(token=(await world.a_client(operator=True, permissions=EVERYTHING)).token)
+    await browser.get("/operator/plans/")
+    sizes = {"vcpus": "1", "memory_mib": "512", "storage_gb": "5", "bandwidth_gb": "100"}
+    wanted = {"slug": "Mini!", "name": "Mini <VPS>", "kind": "vm", "price": "2", "description": "", **sizes}
+    refused = await browser.post("/operator/plans/", wanted)
+    assert refused.status_code == 400
+    assert 'aria-describedby="wrong-slug"' in refused.text
+    assert 'value="Mini &lt;VPS&gt;"' in refused.text
+    done = await browser.post("/operator/plans/", {**wanted, "slug": "mini"})
+    assert done.headers["location"] == "/operator/plans/?done=plan_create"
+    ((number,),) = await world.sql("SELECT id FROM plan WHERE slug = 'mini' AND kind = 'vm'")
+    here = f"/operator/plans/{number}/"
+    change = {"verb": "change", "name": "Mini", "price": "3.50", "description": "small", "apply": "yes"}
+    assert (await browser.post(here, change)).headers["location"] == f"{here}?done=plan_change"
+    assert 'value="3.50"' in (await browser.get(here)).text
+    assert (await browser.post(here, {**change, "price": "much"})).status_code == 400
+    assert (await browser.post(here, {"verb": "retire"})).headers["location"] == f"{here}?done=plan_retire"
+    assert "retired_at" not in (page := (await browser.get(here)).text)
+    assert 'value="retire"' not in page
+
+    asked = await browser.post("/operator/consistency/", {"repair": "yes"})
+    report = asked.headers["location"]
+    assert "hx-get" in (await browser.get(report)).text, "it is kept up to date until it is done"
+    finding = {
+        "kind": "hold",
+        "problem": "orphan",
+        "subject": "server:1",
+        "text": "<held>",
+        "repair": "x",
+        "cell": None,
+    }
+    result = {"findings": [finding], "repaired": [], "unseen": [{"cell": "here", "reason": "no answer"}]}
+    await world.sql(
+        "UPDATE consistency_report SET status = 'completed', found = 1, repaired = 0, unseen = 1,"
+        " finished_at = now(), result = CAST(:result AS jsonb)",
+        result=json.dumps(result),
+    )
+    told = (await browser.get(report)).text
+    assert "&lt;held&gt;" in told
+    assert "no answer" in told
+    assert "hx-get" not in told
+    assert f'href="{report}"' in (await browser.get("/operator/consistency/")).text
+
+
+async def test_each_cell_of_a_table_bears_its_heading_for_narrow_screens(world: World, browser: Browser) -> None:
+    client = await world.a_client()
+    await world.a_server(client)
+    await browser.sign_in(token=client.token)
+    text = (await browser.get("/servers/")).text
+    headings = re.findall(r'<th scope="col">([^<]+)</th>', text)
+    assert re.findall(r'data-label="([^"]+)"', text) == headings[1:], "the first is the row's own heading"
+
+
+async def test_the_command_shown_is_one_that_the_command_line_takes(world: World, browser: Browser) -> None:
+    await browser.sign_in(token=(await world.a_client()).token)
+    await browser.get("/servers/new/")
+    plain = {"name": "web-1", "plan_id": "3", "os_id": "3", "location": "us-west"}
+    full = {
+        **plain,
+        "ssh_keys": ["1", "2"],
+        "tags": "web env:prod",
+        "backups_enabled": "yes",
+        "user_data": "#!/bin/sh\necho 'hi'",
+    }
+    for wanted in (plain, full):
+        told = html.unescape((await browser.post("/servers/new/preview/", wanted)).text)
+        shown = re.findall(r"<code>.*?(openvps server create .+?)</code>", told, re.DOTALL)
+        assert len(shown) == 1
+        command, bound, _ = app.parse_args(shlex.split(shown[0])[1:], print_error=False, exit_on_error=False)
+        assert command.__name__ == "create"
+        said = bound.arguments
+        assert (said["name"], said["plan"], said["system"], said["location"]) == ("web-1", "3", "3", "us-west")
+        assert list(said.get("ssh_key", ())) == wanted.get("ssh_keys", [])
+        assert list(said.get("tag", ())) == str(wanted.get("tags", "")).split()
+        assert bool(said.get("backups")) == ("backups_enabled" in wanted)
+        assert ("user_data" in said) == ("user_data" in wanted)
+
+
 async def test_a_part_is_sent_only_when_it_has_changed(world: World, browser: Browser) -> None:
     client = await world.a_client()
     number = await world.a_server(client)
@@ -301,4 +385,4 @@ def test_what_is_of_others_is_what_was_locked() -> None:
 
 async def test_no_page_is_public_by_mistake(world: World) -> None:
     doors = [one.path for one in iter_route_contexts(world.app.routes) if isinstance(one.original_route, Door)]
-    assert set(doors) == {"/", "/sign-in/"}
+    assert set(doors) == {"/", "/sign-in/", "/sign-in/code/"}

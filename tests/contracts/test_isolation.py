@@ -7,6 +7,7 @@ A route that is everybody's stands in PUBLIC; the console's pages are tried in t
 that is the same for all says `shared=True`.
 """
 
+import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
@@ -16,11 +17,14 @@ import pytest
 from fastapi.routing import iter_route_contexts
 
 from factories import ED25519, Client, World
+from openvps.accounts import passwords
 from openvps.accounts.permissions import ACTIONS, OPERATOR_RESOURCES, RESOURCES
 from openvps.accounts.route import Route
+from openvps.accounts.second_factor import codes
 from openvps.app import BASE_PATH, SLICES
 from openvps.billing import notices
 from openvps.billing.charge import Terms, charge
+from openvps.core.clock import now
 from openvps.web.console.page import Door, Page
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +32,16 @@ pytestmark = pytest.mark.anyio
 Maker = Callable[[World, Client], Awaitable[Any]]
 NUMBERS = count(1)
 ID = "{reference_id}"
+PASSWORD = "four words nobody guesses"
+LARGE = {
+    "slug": "large-vps",
+    "name": "Large VPS",
+    "vcpus": 4,
+    "memory_mib": 8192,
+    "storage_gb": 160,
+    "bandwidth_gb": 4096,
+    "price": "40.00",
+}
 NOBODYS_ID, NOBODYS_UUID = 1 << 40, "00000000-0000-4000-8000-000000000000"
 ALL = tuple(f"{one}:{action}" for one in [*RESOURCES, *OPERATOR_RESOURCES] for action in ACTIONS)
 
@@ -126,6 +140,23 @@ async def a_location(world: World, _owner: Client) -> Any:
     return (await world.sql("SELECT min(id) FROM location"))[0][0]
 
 
+async def a_password(world: World, owner: Client) -> Any:
+    kept = await passwords.hashed(PASSWORD)
+    await world.sql("UPDATE account SET password_hash = :kept WHERE id = :id", kept=kept, id=owner.account_id)
+
+
+async def a_first_code(world: World, owner: Client) -> Any:
+    await a_password(world, owner)
+    begun = (await owner("POST", "/account/second-factor/", {"password": PASSWORD})).json()
+    return codes.code(base64.b32decode(begun["secret"]), codes.step_of(now()))
+
+
+async def a_recovery_code(world: World, owner: Client) -> Any:
+    code = await a_first_code(world, owner)
+    confirmed = await owner("POST", "/account/second-factor/confirm/", {"code": code})
+    return confirmed.json()["recovery_codes"][0]
+
+
 @dataclass(frozen=True)
 class Case:
     """How the owner makes what a route is about, and what is then sent."""
@@ -171,6 +202,7 @@ CASES = {
     "get_webhook": Case(a_webhook),
     "patch_webhook": Case(a_webhook, {"kinds": ["server.status"]}),
     "delete_webhook": Case(a_webhook),
+    "rotate_webhook_secret": Case(a_webhook, {"overlap_hours": 0}),
     "probe_webhook": Case(a_webhook),
     "list_webhook_deliveries": Case(a_webhook),
     "resend_webhook_delivery": Case(a_delivery),
@@ -185,6 +217,10 @@ CASES = {
     "get_ssh_key": Case(a_key),
     "delete_ssh_key": Case(a_key),
     "get_account": Case(),
+    "get_second_factor": Case(),
+    "begin_second_factor": Case(a_password, {"password": PASSWORD}),
+    "confirm_second_factor": Case(a_first_code, {"code": ID}),
+    "disable_second_factor": Case(a_recovery_code, {"password": PASSWORD, "code": ID}),
     "list_tokens": Case(a_token),
     "create_token": Case(body={"name": "script", "permissions": ["tokens:write"]}),
     "get_token": Case(a_token),
@@ -208,6 +244,11 @@ CASES = {
     "list_unfinished_actions": Case(an_unfinished_action),
     "retry_action": Case(an_unfinished_action),
     "cancel_action": Case(an_unfinished_action, {"reason": "its host has failed"}),
+    "list_sold_plans": Case(a_plan),
+    "create_plan": Case(body=LARGE),
+    "get_sold_plan": Case(a_plan),
+    "change_plan": Case(a_plan, {"price": "7.50"}),
+    "retire_plan": Case(a_plan),
     "list_consistency_reports": Case(a_report),
     "check_consistency": Case(body={"repair": True}),
     "get_consistency_report": Case(a_report),
@@ -222,6 +263,7 @@ CASES = {
     "credit_account": Case(an_account, {"amount": "25.00"}),
     "suspend_account": Case(an_account, {"reason": "abuse"}),
     "unsuspend_account": Case(an_account),
+    "reset_second_factor": Case(an_account),
 }
 
 PUBLIC = {

@@ -58,3 +58,33 @@ async def test_a_plan_is_added_sold_and_retired(world: World, run: Any) -> None:
     assert await prices(world) == [(2_000_000, 2_000_000)]
     for wrong in (("edit", "mini", "--price", "-1"), ("edit", "nothing"), ("add", "Bad Slug", *wanted[3:])):
         assert (await run("plan", *wrong))[0] != 0
+
+
+async def test_an_operator_offers_changes_and_retires_plans_over_the_api(world: World) -> None:
+    operator = await world.a_client(operator=True, permissions=("operations:*",))
+    client = await world.a_client()
+    sizes = {"vcpus": 1, "memory_mib": 512, "storage_gb": 5, "bandwidth_gb": 100}
+    wanted = {"slug": "mini", "name": "Mini VPS", **sizes, "price": "2.005"}
+    made = (await operator("POST", "/admin/plans/", wanted)).json()
+    assert (made["kind"], made["price"], made["servers"]) == ("container", "2.005", 0)
+    refused = await operator("POST", "/admin/plans/", wanted)
+    assert (refused.status_code, list(refused.json())) == (400, ["slug"])
+    await world.a_server(client, plan_id=made["id"])
+    one = f"/admin/plans/{made['id']}/"
+    changed = (await operator("PATCH", one, {"price": "3.00"})).json()
+    assert (changed["price"], changed["servers"], changed["servers_changed"], changed["name"]) == (
+        *("3.00", 1, 0),
+        "Mini VPS",
+    )
+    assert await prices(world) == [(2_005_000, 2_005_000)]
+    assert (await operator("PATCH", one, {"apply_to_existing": True})).json()["servers_changed"] == 1
+    assert await prices(world) == [(3_000_000, 3_000_000)]
+    assert (await operator("PATCH", one, {"vcpus": 64})).json()["vcpus"] == 1, "a size is a promise"
+    assert (await operator("POST", f"{one}retire/")).json()["retired_at"]
+    listed = (await operator("GET", "/admin/plans/?page_size=100")).json()["results"]
+    assert [bool(found["retired_at"]) for found in listed if found["id"] == made["id"]] == [True]
+    assert made["id"] not in [found["id"] for found in (await client("GET", "/plans/")).json()["results"]]
+    for bad in ({"price": "-1"}, {"price": "1.0000001"}, {"name": ""}):
+        assert list((await operator("PATCH", one, bad)).json()) == list(bad)
+    audit = await world.sql("SELECT operation FROM audit_entry WHERE operation LIKE '%plan' ORDER BY id")
+    assert [row[0] for row in audit] == ["create_plan", *(["change_plan"] * 3), "retire_plan"]

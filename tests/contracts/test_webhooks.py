@@ -18,7 +18,7 @@ from openvps.actions.webhooks import queries
 from openvps.actions.webhooks.deliver import Courier
 from openvps.billing import notices
 from openvps.core import outward
-from openvps.core.clock import now
+from openvps.core.clock import iso, now
 from receivers import Message, Receiver, answered, certificate, ok, receiving
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +97,43 @@ async def test_what_happens_comes_signed_and_in_order(world: World, receiver: Re
     forged = Message(receiver.got[0].path, receiver.got[0].headers, receiver.got[0].body.replace(b"web-1", b"web-2"))
     with pytest.raises(Exception, match="signature"):
         verified(hook, forged)
+
+
+async def test_a_new_secret_signs_beside_the_old_one_until_its_time_is_over(
+    world: World, receiver: Receiver, courier: Courier
+) -> None:
+    client = await world.a_client()
+    old = await a_webhook(client, receiver)
+
+    async def rotated(hours: int) -> dict[str, Any]:
+        made = await client("POST", f"/webhooks/{old['id']}/rotate-secret/", {"overlap_hours": hours})
+        assert made.status_code == 200, made.text
+        return made.json()
+
+    async def sent() -> Message:
+        await client("POST", f"/webhooks/{old['id']}/probe/")
+        await courier.deliver(old["id"])
+        return receiver.got[-1]
+
+    new = await rotated(24)
+    assert new["secret"] != old["secret"]
+    assert new["previous_secret_until"] > iso(now())
+    message = await sent()
+    assert verified(old, message) == verified(new, message)
+    assert len(message.headers["webhook-signature"].split()) == 2
+    await world.sql("UPDATE webhook SET previous_secret_until = now()")
+    message = await sent()
+    verified(new, message)
+    with pytest.raises(Exception, match="signature"):
+        verified(old, message)
+    newest = await rotated(0)  # the one before is known to others
+    assert newest["previous_secret_until"] is None
+    message = await sent()
+    verified(newest, message)
+    with pytest.raises(Exception, match="signature"):
+        verified(new, message)
+    refused = await client("POST", f"/webhooks/{old['id']}/rotate-secret/", {"overlap_hours": 169})
+    assert (refused.status_code, list(refused.json())) == (400, ["overlap_hours"])
 
 
 async def test_a_webhook_may_want_some_kinds_and_has_its_own_account_only(

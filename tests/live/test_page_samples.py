@@ -7,6 +7,8 @@ that CI runs each operation and each language; with OPENVPS_TEST_SAMPLES=all eac
 A new operation needs a `Step` where its thing is; tests/contracts/test_api_pages.py says so.
 """
 
+import asyncio
+import base64
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -20,11 +22,15 @@ from pages import operations, samples
 from samples import LANGUAGES, Answer, run
 
 from lab import Lab
+from openvps.accounts import passwords
 from openvps.accounts.permissions import everything
+from openvps.accounts.second_factor import codes
+from openvps.core.clock import now
 
 pytestmark = pytest.mark.live
 
 ID = "12345"  # in the pages' samples, of whatever the path or body names
+PASSWORD = "four words nobody guesses"
 ADA = "ada@example.com"  # of the samples that make an account and sign in
 TURNS = range(len(LANGUAGES)) if os.environ.get("OPENVPS_TEST_SAMPLES") == "all" else range(1)
 
@@ -50,6 +56,11 @@ class Visitor:
 
 
 Then = Callable[[Visitor, Answer], None]
+
+
+def code_of(secret: str) -> str:
+    """Return what an authenticator app shows now."""
+    return codes.code(base64.b32decode(secret), codes.step_of(now()))
 
 
 def active(visitor: Visitor, answer: Answer) -> None:
@@ -138,6 +149,7 @@ AN_ACCOUNT = (
     Step("list_webhooks"),
     Step("get_webhook", of="webhook"),
     Step("patch_webhook", of="webhook"),
+    Step("rotate_webhook_secret", of="webhook"),
     Step("probe_webhook", of="webhook", makes="delivery"),
     Step("list_webhook_deliveries", of="webhook"),
     Step("resend_webhook_delivery", of="delivery"),
@@ -148,6 +160,14 @@ AN_ACCOUNT = (
     Step("get_invoice", instead={"()2026-11": "invoice"}),
     Step("list_notices"),
     Step("list_audit_entries"),
+    Step("get_second_factor"),
+    Step("begin_second_factor", then=lambda visitor, answer: visitor.has.update(code=code_of(answer.body["secret"]))),
+    Step(
+        "confirm_second_factor",
+        then=lambda visitor, answer: visitor.has.update(recovery=answer.body["recovery_codes"][0]),
+        instead={"()287082": "code"},
+    ),
+    Step("disable_second_factor", instead={"()aaaa-bbbb-cccc-dddd": "recovery"}),
 )
 ACCOUNTS = (
     Step("create_account", makes="account"),
@@ -157,6 +177,7 @@ ACCOUNTS = (
     Step("invite_account", of="account", then=lambda visitor, answer: visitor.has.update(answer.body)),
     Step("accept_invite", instead={"()invite_<43 characters>": "invite"}),
     Step("sign_in"),
+    Step("reset_second_factor", of="account"),
     Step("credit_account", of="account"),
     Step("suspend_account", of="account"),
     Step("unsuspend_account", of="account"),
@@ -179,6 +200,11 @@ OPERATIONS = (
     Step("cancel_action", of="unfinished action"),
     Step("retry_server", of="failed server", then=settled),
     Step("check_consistency", makes="report"),
+    Step("create_plan", makes="sold plan", instead={"()large-vps": "slug"}),
+    Step("list_sold_plans"),
+    Step("get_sold_plan", of="sold plan"),
+    Step("change_plan", of="sold plan"),
+    Step("retire_plan", of="sold plan"),
     Step("list_consistency_reports"),
     Step("get_consistency_report", of="report"),
 )
@@ -254,6 +280,9 @@ def test_what_an_account_has(visitor: Visitor, turn: int) -> None:
         "location": visitor.customer.http("GET", "/locations/").json()["results"][0]["id"],
         "invoice": visitor.customer.http("GET", "/account/invoices/").json()["results"][0]["id"],
     }
+    kept = asyncio.run(passwords.hashed(PASSWORD))
+    with psycopg.connect(visitor.customer.lab.database_url) as conn:
+        conn.execute("UPDATE account SET password_hash = %s WHERE id = %s", (kept, visitor.has["me"]))
     walk(visitor, AN_ACCOUNT, turn)
 
 
@@ -297,10 +326,12 @@ def test_what_an_operator_does_with_the_installation(visitor: Visitor) -> None:
             "UPDATE server SET status = 'error', wanted = 'stopped', ready_at = NULL WHERE id = %s", (made["id"],)
         )
     visitor.has |= {"cell": cell, "location": location, "unfinished action": action, "failed server": made["id"]}
+    visitor.has["slug"] = code
     try:
         walk(visitor, OPERATIONS, 0)
     finally:
         with psycopg.connect(customer.lab.database_url) as conn:
             conn.execute("UPDATE action SET status = 'cancelled', finished_at = now() WHERE id = %s", (action,))
+            conn.execute("DELETE FROM plan WHERE slug = %s", (code,))
             conn.execute("DELETE FROM cell WHERE id = %s", (cell,))
             conn.execute("DELETE FROM location WHERE id = %s", (location,))

@@ -24,7 +24,15 @@ from openvps.schema import idempotency_key
 
 KEPT = timedelta(hours=24)
 MAX_KEY_LENGTH = 255
-SHOWN_ONCE = ("password", "token", "invite", "secret", "ticket")  # top-level fields of answers
+SHOWN_ONCE = (
+    "password",
+    "token",
+    "invite",
+    "secret",
+    "ticket",
+    "otpauth_url",
+    "recovery_codes",
+)  # top-level fields of answers
 NOT_REPEATED = "shown once, in the first answer; a replay doesn't repeat it"
 
 
@@ -122,7 +130,7 @@ def _without_secrets(body: bytes) -> bytes:
     if not body:
         return body
     answer: dict[str, Any] = json.loads(body)
-    hidden = [name for name in SHOWN_ONCE if isinstance(answer.get(name), str)]
+    hidden = [name for name in SHOWN_ONCE if isinstance(answer.get(name), str | list)]
     if not hidden:
         return body
     return json.dumps(answer | dict.fromkeys(hidden) | {"not_repeated": dict.fromkeys(hidden, NOT_REPEATED)}).encode()

@@ -19,6 +19,7 @@ Description = Annotated[str, Parameter(help="what it is for")]
 NewDescription = Annotated[str | None, Parameter(help="what it is for")]
 Enabled = Annotated[bool | None, Parameter(help="whether events are sent")]
 Which = Annotated[str, Parameter(help="the webhook: its id, address or description", completer=names.webhooks)]
+Overlap = Annotated[int, Parameter(help="for how long the secret before signs as well; 0: it is known to others")]
 WhichDelivery = Annotated[int, Parameter(help="the delivery's id, as `openvps webhook deliveries` names it")]
 OnlyStatus = Annotated[Literal["pending", "delivered", "failed"] | None, Parameter(help="only those")]
 
@@ -31,6 +32,7 @@ WEBHOOK = Table(
         "enabled": lambda one: one.enabled,
         "failing_since": lambda one: one.failing_since,
         "reason": lambda one: one.disabled_reason,
+        "previous_until": lambda one: one.previous_secret_until,
         "created": lambda one: one.created_at,
     },
     ("id", "url", "kinds", "enabled", "failing_since"),
@@ -113,6 +115,24 @@ def update(
     with calling() as client:
         changed = client.webhooks.update(_found(client, webhook), **cast("Any", fields))
     print(row(WEBHOOK, changed, output), end="")
+
+
+@app.command
+def rotate_secret(webhook: Which, *, overlap_hours: Overlap = 24, output: Output = "table") -> None:
+    """Make and print a new secret, this once; for some hours deliveries are signed with the one before as well."""
+    from openvps.cli.calling import calling
+    from openvps.cli.output import row
+
+    with calling() as client:
+        made = client.webhooks.rotate_secret(_found(client, webhook), overlap_hours=overlap_hours)
+    if output != "table":
+        print(row(WEBHOOK, made, output), end="")
+        return
+    if made.secret is None:
+        raise Stop("there is a new secret, but it was lost on the way: rotate it again", 1)
+    until = f"; the one before signs as well until {made.previous_secret_until}" if made.previous_secret_until else ""
+    talk(f"webhook {made.id} has a new secret{until}. The new one, shown once:")
+    print(made.secret)
 
 
 @app.command

@@ -70,6 +70,13 @@ class Ending(TypedDict):
     """Why; its customer reads it on the action."""
 
 
+class FirstCode(TypedDict):
+    """What confirming a second factor takes."""
+
+    code: str
+    """What the app shows now: six digits."""
+
+
 class FullUpdate(TypedDict):
     """What `PUT` takes: all three."""
 
@@ -88,6 +95,16 @@ class Labelled(TypedDict):
 
     label: NotRequired[str | None]
     """What it is for; its name is made of it."""
+
+
+class LastCode(TypedDict):
+    """What giving up a second factor takes."""
+
+    password: str
+    """The account's password."""
+
+    code: str
+    """What the app shows now, or a recovery code."""
 
 
 class NewAccount(TypedDict):
@@ -157,11 +174,56 @@ class NewKey(TypedDict):
     """The public key: one line, as in `~/.ssh/id_ed25519.pub`."""
 
 
+class NewPlan(TypedDict):
+    """What `POST /admin/plans/` takes."""
+
+    slug: str
+    """Its name in addresses and commands."""
+
+    name: str
+    """Its name."""
+
+    kind: NotRequired[Literal["container", "vm"]]
+    """`vm`, a machine of its own, or `container`, which shares the host's kernel."""
+
+    vcpus: int
+    """Virtual CPUs."""
+
+    memory_mib: int
+    """Memory, in MiB."""
+
+    storage_gb: int
+    """Disk, in GB."""
+
+    bandwidth_gb: int
+    """Traffic included, in GB a month."""
+
+    price: float | str
+    """Price of a month, in the installation's currency."""
+
+    description: NotRequired[str]
+    """What it is for."""
+
+
 class NewReport(TypedDict):
     """What `POST /admin/consistency-reports/` takes."""
 
     repair: NotRequired[bool]
     """Whether what can be mended without a person is mended."""
+
+
+class NewSecondFactor(TypedDict):
+    """What beginning a second factor takes: a token alone can't lock its owner out."""
+
+    password: str
+    """The account's password."""
+
+
+class NewSecret(TypedDict):
+    """What rotating a webhook's secret takes."""
+
+    overlap_hours: NotRequired[int]
+    """For how many hours the secret before signs as well; 0: it is known to others."""
 
 
 class NewServer(TypedDict):
@@ -272,6 +334,22 @@ class Pause(TypedDict):
     """Why; operators see it."""
 
 
+class PlanChange(TypedDict):
+    """What `PATCH /admin/plans/{id}/` takes; what isn't given stays. No size may change: servers were promised it."""
+
+    name: NotRequired[str | None]
+    """Its name."""
+
+    price: NotRequired[float | str | None]
+    """Price of a month, in the installation's currency."""
+
+    description: NotRequired[str | None]
+    """What it is for."""
+
+    apply_to_existing: NotRequired[bool]
+    """Whether servers that have it cost its price from their next hour on; else they keep theirs."""
+
+
 class PowerAction(TypedDict):
     """What `POST /servers/{id}/power/` takes."""
 
@@ -314,3 +392,6 @@ class SignIn(TypedDict):
 
     password: str
     """The account's password."""
+
+    code: NotRequired[str]
+    """Where the account has a second factor: the code of its authenticator app, or a recovery code; each works once."""

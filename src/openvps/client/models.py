@@ -50,6 +50,9 @@ class Account(Answer):
     has_password: bool
     """Whether somebody can sign in."""
 
+    second_factor: bool
+    """Whether signing in asks for a code besides the password."""
+
     invite_expires_at: str | None
     """When the unused invite ends, UTC; null: there is none."""
 
@@ -113,6 +116,9 @@ class AccountDetail(Answer):
 
     has_password: bool
     """Whether somebody can sign in."""
+
+    second_factor: bool
+    """Whether signing in asks for a code besides the password."""
 
     invite_expires_at: str | None
     """When the unused invite ends, UTC; null: there is none."""
@@ -340,6 +346,84 @@ class BackupPart(Answer):
     """When it was asked for, UTC."""
 
 
+class BegunSecondFactor(Answer):
+    """A key for an authenticator app, which counts once a code of it was confirmed."""
+
+    secret: str | None
+    """The key, to be typed into the app. Shown in this answer only."""
+
+    otpauth_url: str | None
+    """The same, as apps read it from a QR code. Shown in this answer only."""
+
+    not_repeated: dict[str, str] | None = None
+    """Only in the answer to a repeated Idempotency-Key: what is null here, and why."""
+
+
+class ChangedPlan(Answer):
+    """A plan that was changed."""
+
+    id: int
+    """The plan's id: what `plan_id` names."""
+
+    uuid: str
+    """The plan's UUID."""
+
+    slug: str
+    """Its name in addresses and commands."""
+
+    name: str
+    """Its name."""
+
+    kind: str
+    """`vm`, a machine of its own, or `container`, which shares the host's kernel."""
+
+    vcpus: int
+    """Virtual CPUs."""
+
+    memory_mib: int
+    """Memory, in MiB."""
+
+    storage_gb: int
+    """Disk, in GB."""
+
+    bandwidth_gb: int
+    """Traffic included, in GB a month."""
+
+    price: str
+    """Price of a month, in the installation's currency."""
+
+    description: str
+    """What it is for."""
+
+    servers: int
+    """How many servers have it."""
+
+    retired_at: str | None
+    """Since when it isn't sold any more, UTC; null: it is."""
+
+    servers_changed: int
+    """How many servers have another price now."""
+
+
+class ConfirmedSecondFactor(Answer):
+    """A second factor that is asked for from now on."""
+
+    enabled: bool
+    """Whether a code is asked for."""
+
+    enabled_at: str | None
+    """Since when, UTC; null: it isn't."""
+
+    recovery_codes_left: int
+    """How many recovery codes are unused."""
+
+    recovery_codes: list[str] | None
+    """Each lets you in once, without the app. Keep them apart from the password: they are shown in this answer only."""
+
+    not_repeated: dict[str, str] | None = None
+    """Only in the answer to a repeated Idempotency-Key: what is null here, and why."""
+
+
 class Delivery(Answer):
     """An event on its way to a webhook, or how it ended."""
 
@@ -487,6 +571,9 @@ class InvitedAccount(Answer):
 
     has_password: bool
     """Whether somebody can sign in."""
+
+    second_factor: bool
+    """Whether signing in asks for a code besides the password."""
 
     invite_expires_at: str | None
     """When the unused invite ends, UTC; null: there is none."""
@@ -799,7 +886,7 @@ class MadeToken(Answer):
 
 
 class MadeWebhook(Answer):
-    """A new webhook, with the secret that verifies its deliveries: shown in this answer only."""
+    """A webhook with a new secret, the one that verifies its deliveries: shown in this answer only."""
 
     id: int
     """The webhook's id."""
@@ -824,6 +911,9 @@ class MadeWebhook(Answer):
 
     failing_since: str | None
     """Since when no delivery succeeded, UTC; null: the last did."""
+
+    previous_secret_until: str | None
+    """Until when the secret before signs as well, UTC; null: it doesn't."""
 
     created_at: str
     """When it was made, UTC."""
@@ -1102,6 +1192,19 @@ class RestoringBackup(Answer):
     """The action to follow, at `/actions/{action_id}/`."""
 
 
+class SecondFactor(Answer):
+    """Whether signing in with the password asks for a code as well."""
+
+    enabled: bool
+    """Whether a code is asked for."""
+
+    enabled_at: str | None
+    """Since when, UTC; null: it isn't."""
+
+    recovery_codes_left: int
+    """How many recovery codes are unused."""
+
+
 class SnapshotPart(Answer):
     """The snapshot that is restored."""
 
@@ -1113,6 +1216,49 @@ class SnapshotPart(Answer):
 
     created_at: str
     """When it was asked for, UTC."""
+
+
+class SoldPlan(Answer):
+    """A plan as operators see it, on offer or retired."""
+
+    id: int
+    """The plan's id: what `plan_id` names."""
+
+    uuid: str
+    """The plan's UUID."""
+
+    slug: str
+    """Its name in addresses and commands."""
+
+    name: str
+    """Its name."""
+
+    kind: str
+    """`vm`, a machine of its own, or `container`, which shares the host's kernel."""
+
+    vcpus: int
+    """Virtual CPUs."""
+
+    memory_mib: int
+    """Memory, in MiB."""
+
+    storage_gb: int
+    """Disk, in GB."""
+
+    bandwidth_gb: int
+    """Traffic included, in GB a month."""
+
+    price: str
+    """Price of a month, in the installation's currency."""
+
+    description: str
+    """What it is for."""
+
+    servers: int
+    """How many servers have it."""
+
+    retired_at: str | None
+    """Since when it isn't sold any more, UTC; null: it is."""
 
 
 class Subject(Answer):
@@ -1279,6 +1425,9 @@ class Webhook(Answer):
 
     failing_since: str | None
     """Since when no delivery succeeded, UTC; null: the last did."""
+
+    previous_secret_until: str | None
+    """Until when the secret before signs as well, UTC; null: it doesn't."""
 
     created_at: str
     """When it was made, UTC."""
@@ -1674,6 +1823,22 @@ class ReportList(Answer):
     """Address of the page before, if there is one."""
 
     results: list[Report]
+    """What is on this page."""
+
+
+class SoldPlanList(Answer):
+    """A page of a list."""
+
+    count: int
+    """How many there are in all."""
+
+    next: str | None
+    """Address of the next page, if there is one."""
+
+    previous: str | None
+    """Address of the page before, if there is one."""
+
+    results: list[SoldPlan]
     """What is on this page."""
 
 

@@ -41,6 +41,12 @@ class Webhooks(Resource[M]):
         yield from send(self.endpoint, Call("DELETE", f"/webhooks/{webhook_id}/"))
 
     @operation
+    def rotate_secret(self, webhook_id: Reference, *, overlap_hours: int = 24) -> Steps[MadeWebhook]:
+        """Make a new secret, in this answer only; the one before signs as well for so many hours."""
+        call = Call("POST", f"/webhooks/{webhook_id}/rotate-secret/", body={"overlap_hours": overlap_hours})
+        return answer(self.endpoint, call, MadeWebhook)
+
+    @operation
     def probe(self, webhook_id: Reference) -> Steps[Delivery]:
         """Send a delivery that tells of nothing, to see whether the receiver takes it."""
         return answer(self.endpoint, Call("POST", f"/webhooks/{webhook_id}/probe/"), Delivery)

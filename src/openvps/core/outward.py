@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import h11
@@ -59,6 +60,7 @@ class Rules:
 
     allowed: Sequence[Network] = ()
     refused: Collection[Address] = field(default_factory=frozenset[Address])
+    ca: Path | None = None  # whom the operator trusts besides the host's own list
 
     def permit(self, address: Address) -> bool:
         """Whether an address may be called."""
@@ -95,7 +97,8 @@ async def post(
     try:
         async with asyncio.timeout(TIME_S):
             addresses = await addresses_of(parts, rules, resolve or _resolve)
-            return await _exchange(await _connect(parts, addresses), _request(parts, headers, body), body)
+            streams = await _connect(parts, addresses, _trusted(rules.ca))
+            return await _exchange(streams, _request(parts, headers, body), body)
     except TimeoutError:
         raise OutwardError(f"There was no answer within {TIME_S:.0f} seconds.") from None
     except ssl.SSLCertVerificationError as error:
@@ -122,12 +125,14 @@ async def addresses_of(parts: SplitResult, rules: Rules, resolve: Resolve) -> li
     return permitted[:TRIED_ADDRESSES]
 
 
-async def _connect(parts: SplitResult, addresses: Sequence[str]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _connect(
+    parts: SplitResult, addresses: Sequence[str], trusted: ssl.SSLContext
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect to the first address that answers; the certificate must be the name's."""
     for last, address in enumerate(addresses, 1 - len(addresses)):
         try:
             return await asyncio.open_connection(
-                address, parts.port or 443, ssl=trust(), server_hostname=parts.hostname, limit=MAX_ANSWER_BYTES
+                address, parts.port or 443, ssl=trusted, server_hostname=parts.hostname, limit=MAX_ANSWER_BYTES
             )
         except OSError as error:
             if last == 0 or isinstance(error, ssl.SSLError):
@@ -135,10 +140,19 @@ async def _connect(parts: SplitResult, addresses: Sequence[str]) -> tuple[asynci
     raise OSError("no address")
 
 
+def _trusted(ca: Path | None) -> ssl.SSLContext:
+    try:
+        return trust(ca)
+    except OSError:  # no file, or none of certificates: nothing of it is for customers
+        raise OutwardError("This installation's own list of certificates can't be read; tell its operator.") from None
+
+
 @cache
-def trust() -> ssl.SSLContext:
-    """Return what makes our connections: whom this host trusts, read once."""
+def trust(ca: Path | None = None) -> ssl.SSLContext:
+    """Return what makes our connections: whom this host trusts, and the operator besides, read once."""
     context = ssl.create_default_context()
+    if ca is not None:
+        context.load_verify_locations(ca)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

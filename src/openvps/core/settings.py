@@ -187,6 +187,10 @@ class Settings(BaseSettings):
         default=[], description="private ranges (CIDR) that webhooks may call; all others are refused"
     )
 
+    webhook_ca: Path | None = Field(
+        default=None, description="certificates (PEM) that webhooks trust besides the system's, like a company's own"
+    )
+
     # backups
     backup_store: str | None = Field(
         default=None,

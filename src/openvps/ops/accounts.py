@@ -206,6 +206,11 @@ def unsuspend(account: str, output: Output) -> int:
     return _change(account, "unsuspend_account", manage.unsuspend, output)
 
 
+def reset_second_factor(account: str, output: Output) -> int:
+    """Have an account's password be enough again."""
+    return _change(account, "reset_second_factor", manage.reset_second_factor, output)
+
+
 def credit(account: str, amount: str, *, adjustment: bool, reason: str, reference: str | None, output: Output) -> int:
     """Add a payment or an adjustment, and print the balance; a reference that is there already changes nothing."""
 

@@ -1,52 +1,18 @@
 """`openvps plan`: what is sold at which price. Servers keep the price they were made with until told otherwise."""
 
-from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.table import Table
 
 from openvps.accounts import audit
 from openvps.compute.plans import queries
+from openvps.compute.plans.fields import NewPlan, PlanChange, columns
 from openvps.compute.plans.price import apply
 from openvps.core.db import Connection, Record
 from openvps.core.errors import NotFound
-from openvps.core.money import MICRO, major
+from openvps.core.money import major
 from openvps.ops.accounts import Output, checked, run, say, talk
-
-Size = Annotated[int, Field(ge=1, le=1 << 24)]
-Price = Annotated[Decimal, Field(ge=0, le=1_000_000, decimal_places=6)]
-NAME = r"^[^\x00-\x1f\x7f]+$"
-
-
-class NewPlan(BaseModel):
-    """The rules of a plan's fields."""
-
-    slug: Annotated[str, Field(max_length=50, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-    name: Annotated[str, Field(max_length=100, pattern=NAME)]
-    kind: Literal["container", "vm"]
-    vcpus: Size
-    memory_mib: Size
-    storage_gb: Size
-    bandwidth_gb: Annotated[int, Field(ge=0, le=1 << 24)]
-    price: Price
-    description: Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
-
-
-class PlanChange(BaseModel):
-    """The rules of what may be changed; a size may not: servers were promised it."""
-
-    name: Annotated[str, Field(max_length=100, pattern=NAME)] | None
-    price: Price | None
-    description: Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")] | None
-
-
-def _columns(values: dict[str, Any]) -> dict[str, Any]:
-    """Return fields as columns' values: the price in micro-units."""
-    named = {name: value for name, value in values.items() if value is not None and name != "price"}
-    price = values.get("price")
-    return named if price is None else {**named, "price_monthly_micro": int(price * MICRO)}
 
 
 def _shown(row: Record) -> dict[str, Any]:
@@ -87,7 +53,7 @@ def add(slug: str, output: Output, **fields: Any) -> int:
     """Offer a new plan; one of this slug that is there already is left as it is."""
 
     async def work(conn: Connection) -> int:
-        row = await queries.add(conn, _columns(checked(NewPlan, slug=slug, **fields)))
+        row = await queries.add(conn, columns(checked(NewPlan, slug=slug, **fields)))
         if row is None:
             talk(f"there is a plan {slug!r} already; nothing was changed")
             row = await _found(conn, slug)
@@ -103,7 +69,8 @@ def edit(plan: str, output: Output, *, apply_to_existing: bool, **fields: Any) -
 
     async def work(conn: Connection) -> int:
         before = await _found(conn, plan)
-        values = _columns(checked(PlanChange, **fields))
+        values = columns(checked(PlanChange, **fields))
+        del values["apply_to_existing"]
         row = await queries.edit(conn, before.id, values) if values else before
         changed = await apply(conn, row.id) if apply_to_existing else 0
         prices = {"from_micro": str(before.price_monthly_micro), "to_micro": str(row.price_monthly_micro)}

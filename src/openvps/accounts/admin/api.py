@@ -171,6 +171,17 @@ async def invite_account(reference_id: Reference, caller: Writer, conn: Conn) ->
     return invited(await manage.find(conn, found.id), made)
 
 
+@router.post("/admin/accounts/{reference_id}/reset-second-factor/")
+async def reset_second_factor(reference_id: Reference, caller: Writer, conn: Conn) -> Account:
+    """Have an account's password be enough again, for who lost the app and the recovery codes. For operators.
+
+    Be sure that it is the owner who asks.
+    """
+    row = await manage.reset_second_factor(conn, (await manage.find(conn, reference_id)).id)
+    await audit.record(conn, caller, "reset_second_factor", f"account {row.id}")
+    return shown(row)
+
+
 def _not_oneself(caller: Caller, account_id: int, what: str) -> None:
     """Keep an operator from locking themselves out. Raises BadRequest."""
     if caller.account_id == account_id:

@@ -10,6 +10,7 @@ from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
 
 from openvps.accounts.admin import queries
+from openvps.accounts.second_factor import queries as second_factors
 from openvps.accounts.sign_in.invites import invite
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields, NotFound
@@ -116,6 +117,12 @@ async def suspend(conn: Connection, account_id: int, reason: str) -> Record:
 async def unsuspend(conn: Connection, account_id: int) -> Record:
     """End an operator's suspension; the servers start as before, unless there is no credit."""
     await queries.change(conn, account_id, suspended_at=None, suspended_reason="")
+    return await find(conn, account_id)
+
+
+async def reset_second_factor(conn: Connection, account_id: int) -> Record:
+    """Have an account signed in to by its password alone, for who lost the app and the recovery codes."""
+    await second_factors.remove(conn, account_id)
     return await find(conn, account_id)
 
 

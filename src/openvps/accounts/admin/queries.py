@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection, Record
-from openvps.schema import account, idempotency_key, server, ssh_key, token
+from openvps.schema import account, idempotency_key, second_factor, server, sign_in_step, ssh_key, token
 
 _SHOWN = (
     account.c.id,
@@ -21,6 +21,9 @@ _SHOWN = (
     account.c.max_vcpus,
     account.c.creates_an_hour,
     account.c.password_hash.is_not(None).label("has_password"),
+    exists()
+    .where(second_factor.c.account_id == account.c.id, second_factor.c.confirmed_at.is_not(None))
+    .label("second_factor"),
     account.c.invite_expires_at,
     account.c.disabled_at,
     account.c.disabled_reason,
@@ -84,7 +87,7 @@ async def erase(conn: Connection, account_id: int) -> None:
     await conn.execute(
         mine.order_by(token.c.id).with_for_update(key_share=True)
     )  # in the order in which their use is noted
-    for table in (token, ssh_key, idempotency_key):
+    for table in (token, ssh_key, idempotency_key, second_factor, sign_in_step):
         await conn.execute(delete(table).where(table.c.account_id == account_id))
     await change(
         conn,

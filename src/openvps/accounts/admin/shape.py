@@ -31,6 +31,9 @@ class Account(TypedDict):
     max_vcpus: MaxVcpus
     creates_an_hour: CreatesAnHour
     has_password: Annotated[bool, Field(description="Whether somebody can sign in.", examples=[True])]
+    second_factor: Annotated[
+        bool, Field(description="Whether signing in asks for a code besides the password.", examples=[False])
+    ]
     invite_expires_at: Annotated[Moment, Field(description="When the unused invite ends, UTC; null: there is none.")]
     disabled_at: Annotated[Moment, Field(description="When it was disabled, UTC; null: it isn't.")]
     disabled_reason: Annotated[str, Field(description="Why it was disabled.", examples=["unpaid since May"])]
@@ -82,6 +85,7 @@ def shown(row: Record) -> Account:
         "max_vcpus": row.max_vcpus,
         "creates_an_hour": row.creates_an_hour,
         "has_password": row.has_password,
+        "second_factor": row.second_factor,
         "invite_expires_at": iso(row.invite_expires_at) if row.invite_expires_at else None,
         "disabled_at": iso(row.disabled_at) if row.disabled_at else None,
         "disabled_reason": row.disabled_reason,

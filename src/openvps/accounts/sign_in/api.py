@@ -39,6 +39,15 @@ class SignIn(BaseModel):
             examples=["four words nobody guesses"],
         ),
     ]
+    code: Annotated[
+        str,
+        Field(
+            strict=True,
+            max_length=100,
+            description="Where the account has a second factor: the code of its authenticator app, or a recovery "
+            "code; each works once.",
+        ),
+    ] = ""
 
 
 class AcceptInvite(BaseModel):
@@ -68,7 +77,12 @@ class Accepted(TypedDict):
     status_code=201,
     openapi_extra=accepts(SignIn),
     response_model=MadeToken,
-    responses={401: {"description": "Unauthorized - unknown e-mail, or another password"}},
+    responses={
+        401: {
+            "description": "Unauthorized - unknown e-mail, another password, or another code; with "
+            "`second_factor: required` the password was right, and `code` is wanted besides"
+        }
+    },
 )
 async def sign_in(request: Request, body: Annotated[Body[SignIn], Depends(body_of(SignIn))]) -> Response:
     """Sign in with e-mail and password: a token for all that the account may, for 12 hours.
@@ -76,7 +90,7 @@ async def sign_in(request: Request, body: Annotated[Body[SignIn], Depends(body_o
     Failed attempts are limited by e-mail and by client address.
     """
     fields = body.check()
-    return await enter.sign_in(request, fields.email, fields.password)
+    return await enter.sign_in(request, fields.email, fields.password, fields.code)
 
 
 @router.post("/account/accept-invite/", openapi_extra=accepts(AcceptInvite), response_model=Accepted)

@@ -4,8 +4,6 @@ The slow check runs between two transactions and holds no connection. A wrong pa
 account and one without a password are one refusal, after the same work.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from fastapi import Request, Response
@@ -14,6 +12,9 @@ from fastapi.responses import JSONResponse
 from openvps.accounts import audit, idempotency, passwords
 from openvps.accounts.auth import client_address
 from openvps.accounts.permissions import everything
+from openvps.accounts.second_factor import check
+from openvps.accounts.second_factor import queries as second_factors
+from openvps.accounts.second_factor.check import Verdict
 from openvps.accounts.sign_in import invites, queries
 from openvps.accounts.throttle import Guesses, client_key
 from openvps.accounts.tokens import queries as tokens
@@ -28,29 +29,56 @@ LISTED = timedelta(days=30)  # how long tokens of old sign-ins are shown; the au
 TOKEN_NAME = "sign-in"  # noqa: S105 -- a name, no secret
 
 
-@asynccontextmanager
-async def entered(request: Request, email: str, password: str) -> AsyncGenerator[tuple[Connection, Record]]:
-    """Check a password, and open the transaction in which its account is let in.
+async def proved(request: Request, email: str, password: str) -> Record:
+    """Check a password; returns its account, of which a second factor is still to be asked for.
 
-    Raises Unauthenticated, TooMany.
+    Counted as a guess until `count_back`. Raises Unauthenticated, TooMany.
     """
-    guesses: Guesses = request.app.state.guesses
     database: Database = request.app.state.database
-    email, client = email.strip().lower(), client_key(client_address(request))
-    guesses.by_client.count(client)
-    guesses.by_email.count(email)
+    count(request, email)
     async with database.begin() as conn:
-        account = await queries.by_email(conn, email)
+        account = await queries.by_email(conn, _key(email))
     live = account is not None and account.disabled_at is None
     right = await passwords.verify(account.password_hash if account and live else None, password)
     if account is None or not right:
         async with database.begin() as conn:
             await audit.record_visit(conn, request, "sign_in_failed", account_id=account.id if account else None)
         raise Unauthenticated("The e-mail or the password is wrong.")
-    guesses.by_client.forgive(client)
-    guesses.by_email.forgive(email)
-    async with database.begin() as conn:
-        yield conn, account
+    return account
+
+
+def _key(email: str) -> str:
+    return email.strip().lower()
+
+
+def count(request: Request, email: str) -> None:
+    """Count a guess at an account's password or code. Raises TooMany."""
+    guesses: Guesses = request.app.state.guesses
+    guesses.by_client.count(client_key(client_address(request)))
+    guesses.by_email.count(_key(email))
+
+
+def count_back(request: Request, email: str) -> None:
+    """Take back a counted guess: it was none."""
+    guesses: Guesses = request.app.state.guesses
+    guesses.by_client.forgive(client_key(client_address(request)))
+    guesses.by_email.forgive(_key(email))
+
+
+async def second(conn: Connection, request: Request, account: Record, code: str) -> Verdict:
+    """Check the second factor of who has given the password; what is wrong stands in the audit log."""
+    said = await check.verdict(conn, account.id, code)
+    if said in {"wrong", "later"}:
+        await audit.record_visit(conn, request, "sign_in_failed", account_id=account.id, by="second factor")
+    return said
+
+
+def settle(request: Request, account: Record, said: Verdict) -> None:
+    """Take the counted guess back unless it was a wrong code. Raises what a verdict refuses with."""
+    if said != "wrong":
+        count_back(request, account.email)
+    if (refused := check.refusal(said)) is not None:
+        raise refused
 
 
 async def token_for(conn: Connection, request: Request, account: Record) -> tuple[Record, str]:
@@ -67,18 +95,26 @@ async def token_for(conn: Connection, request: Request, account: Record) -> tupl
     return made
 
 
-async def sign_in(request: Request, email: str, password: str) -> Response:
-    """Check a password and make a token of 12 hours for all that the account may; answers with it.
+async def sign_in(request: Request, email: str, password: str, code: str = "") -> Response:
+    """Check a password, and a second factor; answers with a token of 12 hours for all that the account may.
 
     Raises Unauthenticated, TooMany, Conflict.
     """
-    async with entered(request, email, password) as (conn, account):
-        if (before := await idempotency.repeated(conn, request, account.id)) is not None:
-            return before
-        row, text = await token_for(conn, request, account)
-        answer = JSONResponse({**shown(row), "token": text}, 201)
-        await idempotency.keep(conn, request, account.id, answer)
-        return answer
+    database: Database = request.app.state.database
+    account = await proved(request, email, password)
+    answer: Response | None = None
+    said: Verdict = "none"
+    async with database.begin() as conn:
+        if (answer := await idempotency.repeated(conn, request, account.id)) is None:
+            said = await second(conn, request, account, code)
+            if said in check.LET_IN:
+                row, text = await token_for(conn, request, account)
+                answer = JSONResponse({**shown(row), "token": text}, 201)
+                await idempotency.keep(conn, request, account.id, answer)
+    settle(request, account, said)
+    if answer is None:
+        raise LookupError("a verdict that neither lets in nor refuses")
+    return answer
 
 
 async def accept_invite(request: Request, invite: str, password: str) -> Response:
@@ -98,6 +134,7 @@ async def accept_invite(request: Request, invite: str, password: str) -> Respons
             account = await queries.use_invite(conn, known, now(), kept)
             if account is not None:
                 await tokens.revoke_named(conn, account.id, TOKEN_NAME)
+                await second_factors.forgive(conn, account.id)
                 await audit.record_visit(conn, request, "accept_invite", account_id=account.id)
                 guesses.by_client.forgive(client)
                 answer = JSONResponse({"email": account.email})

@@ -12,9 +12,9 @@ async def by_email(conn: Connection, email: str) -> Record | None:
     """Return the account with this e-mail."""
     return (
         await conn.execute(
-            select(account.c.id, account.c.password_hash, account.c.is_operator, account.c.disabled_at).where(
-                account.c.email == email
-            )
+            select(
+                account.c.id, account.c.email, account.c.password_hash, account.c.is_operator, account.c.disabled_at
+            ).where(account.c.email == email)
         )
     ).one_or_none()
 
@@ -51,3 +51,10 @@ async def set_invite(conn: Connection, account_id: int, digest: bytes, expires_a
     await conn.execute(
         update(account).where(account.c.id == account_id).values(invite_digest=digest, invite_expires_at=expires_at)
     )
+
+
+async def by_id(conn: Connection, account_id: int) -> Record:
+    """Return an account's e-mail and password hash."""
+    return (
+        await conn.execute(select(account.c.email, account.c.password_hash).where(account.c.id == account_id))
+    ).one()

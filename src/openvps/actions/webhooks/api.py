@@ -17,6 +17,7 @@ from openvps.actions.webhooks.shape import (
     ChangedWebhook,
     Delivery,
     MadeWebhook,
+    NewSecret,
     NewWebhook,
     Webhook,
     delivery,
@@ -110,6 +111,25 @@ async def delete_webhook(reference_id: Reference, caller: Writer, conn: Conn) ->
         raise NotFound
     await audit.record(conn, caller, "delete_webhook", f"webhook {found}")
     return Response(status_code=204)
+
+
+@router.post("/webhooks/{reference_id}/rotate-secret/", openapi_extra=accepts(NewSecret))
+async def rotate_webhook_secret(
+    reference_id: Reference,
+    caller: Writer,
+    conn: Conn,
+    body: Annotated[Body[NewSecret], Depends(body_of(NewSecret))],
+) -> MadeWebhook:
+    """Make a new secret, shown once. For some hours deliveries have two signatures, so that none is missed."""
+    fields = body.check()
+    key = signing.new_key()
+    until = now() + timedelta(hours=fields.overlap_hours)
+    row = await queries.rotate(conn, caller.account_id, reference_id, key, until)
+    if row is None:
+        raise NotFound
+    hours = str(fields.overlap_hours)
+    await audit.record(conn, caller, "rotate_webhook_secret", f"webhook {row.id}", overlap_hours=hours)
+    return {**shown(row), "secret": signing.written(key)}
 
 
 @router.post("/webhooks/{reference_id}/probe/", status_code=202, responses=DISABLED)

@@ -50,6 +50,12 @@ class Attempt:
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004 -- what HTTP calls success
 
 
+def _keys(target: Record, at: datetime) -> list[bytes]:
+    """Return what signs now: the secret, and the one before it until its time is over."""
+    until = target.previous_secret_until
+    return [target.secret, *([target.previous_secret] if until is not None and until > at else [])]
+
+
 def message_id(delivery: Record) -> str:
     """Return what a delivery's receiver knows it by, at every attempt."""
     return f"msg_{delivery.uuid.hex}"
@@ -99,7 +105,7 @@ class Courier:
         headers = [
             ("Content-Type", "application/json"),
             ("User-Agent", "OpenVPS"),
-            *signing.headers(target.secret, message_id(delivery), now(), body),
+            *signing.headers(_keys(target, now()), message_id(delivery), now(), body),
         ]
         try:
             answer = await outward.post(target.url, headers, body, rules, resolve=self._resolve)
@@ -148,7 +154,7 @@ class Courier:
             with contextlib.suppress(OSError):
                 found = await asyncio.get_running_loop().getaddrinfo(host, None)
                 refused |= {ip_address(one[4][0]) for one in found}
-        return outward.Rules(self._settings.webhook_networks, frozenset(refused))
+        return outward.Rules(self._settings.webhook_networks, frozenset(refused), self._settings.webhook_ca)
 
 
 def _wait_s(attempts: int, retry_after_s: int | None) -> float:

@@ -20,6 +20,7 @@ _SHOWN = (
     webhook.c.description,
     webhook.c.kinds,
     webhook.c.failing_since,
+    webhook.c.previous_secret_until,
     webhook.c.disabled_at,
     webhook.c.disabled_reason,
     webhook.c.created_at,
@@ -76,6 +77,15 @@ async def change(
     return (await conn.execute(changed.returning(*_SHOWN))).one_or_none()
 
 
+async def rotate(
+    conn: Connection, account_id: int, reference: int | UUID, secret: bytes, until: datetime
+) -> Record | None:
+    """Have another secret sign one of the account's webhooks; the one before it signs as well `until` then."""
+    values = {"secret": secret, "previous_secret": webhook.c.secret, "previous_secret_until": until}
+    changed = update(webhook).where(_mine(account_id, reference)).values(values)
+    return (await conn.execute(changed.returning(*_SHOWN))).one_or_none()
+
+
 async def remove(conn: Connection, account_id: int, reference: int | UUID) -> int | None:
     """Delete one of the account's webhooks, with its deliveries."""
     gone = delete(webhook).where(_mine(account_id, reference)).returning(webhook.c.id)
@@ -125,7 +135,14 @@ async def has_delivery(conn: Connection, account_id: int, reference: int | UUID)
 async def target(conn: Connection, webhook_id: int) -> Record | None:
     """Return where a webhook's deliveries go; None where they go nowhere now."""
     found = (
-        select(webhook.c.id, webhook.c.account_id, webhook.c.url, webhook.c.secret)
+        select(
+            webhook.c.id,
+            webhook.c.account_id,
+            webhook.c.url,
+            webhook.c.secret,
+            webhook.c.previous_secret,
+            webhook.c.previous_secret_until,
+        )
         .join(account, account.c.id == webhook.c.account_id)
         .where(webhook.c.id == webhook_id, webhook.c.disabled_at.is_(None), account.c.disabled_at.is_(None))
     )

@@ -6,8 +6,10 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from openvps.actions.webhooks.deliver import message_id
-from openvps.core.clock import iso
+from openvps.core.clock import iso, now
 from openvps.core.db import Record
+
+MOST_OVERLAP_HOURS = 168
 
 Text = Annotated[str, Field(strict=True, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Url = Annotated[
@@ -49,6 +51,21 @@ class ChangedWebhook(BaseModel):
     ] = True
 
 
+class NewSecret(BaseModel):
+    """What rotating a webhook's secret takes."""
+
+    overlap_hours: Annotated[
+        int,
+        Field(
+            strict=True,
+            ge=0,
+            le=MOST_OVERLAP_HOURS,
+            description="For how many hours the secret before signs as well; 0: it is known to others.",
+            examples=[24],
+        ),
+    ] = 24
+
+
 class Webhook(TypedDict):
     """An address that events are sent to."""
 
@@ -64,11 +81,15 @@ class Webhook(TypedDict):
     failing_since: Annotated[
         str | None, Field(description="Since when no delivery succeeded, UTC; null: the last did.", examples=[None])
     ]
+    previous_secret_until: Annotated[
+        str | None,
+        Field(description="Until when the secret before signs as well, UTC; null: it doesn't.", examples=[None]),
+    ]
     created_at: Annotated[str, Field(description="When it was made, UTC.", examples=["2026-11-23T14:30:00Z"])]
 
 
 class MadeWebhook(Webhook):
-    """A new webhook, with the secret that verifies its deliveries: shown in this answer only."""
+    """A webhook with a new secret, the one that verifies its deliveries: shown in this answer only."""
 
     secret: Annotated[
         str,
@@ -130,6 +151,7 @@ class Delivery(TypedDict):
 
 def shown(row: Record) -> Webhook:
     """Return a webhook as the API shows it."""
+    until = row.previous_secret_until
     return {
         "id": row.id,
         "uuid": str(row.uuid),
@@ -139,6 +161,7 @@ def shown(row: Record) -> Webhook:
         "enabled": row.disabled_at is None,
         "disabled_reason": row.disabled_reason or None,
         "failing_since": iso(row.failing_since) if row.failing_since else None,
+        "previous_secret_until": iso(until) if until is not None and until > now() else None,
         "created_at": iso(row.created_at),
     }
 

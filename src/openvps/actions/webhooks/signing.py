@@ -3,6 +3,7 @@
 import base64
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
@@ -20,12 +21,13 @@ def written(key: bytes) -> str:
     return PREFIX + base64.b64encode(key).decode()
 
 
-def headers(key: bytes, message: str, at: datetime, body: bytes) -> list[tuple[str, str]]:
-    """Return the headers that a message is known by."""
+def headers(keys: Sequence[bytes], message: str, at: datetime, body: bytes) -> list[tuple[str, str]]:
+    """Return the headers that a message is known by; each key signs it, for receivers that still have the old one."""
     moment = int(at.timestamp())
-    digest = hmac.digest(key, f"{message}.{moment}.".encode() + body, sha256)
+    signed = f"{message}.{moment}.".encode() + body
+    signatures = (f"v1,{base64.b64encode(hmac.digest(key, signed, sha256)).decode()}" for key in keys)
     return [
         ("webhook-id", message),
         ("webhook-timestamp", str(moment)),
-        ("webhook-signature", f"v1,{base64.b64encode(digest).decode()}"),
+        ("webhook-signature", " ".join(signatures)),
     ]

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.core.db import Connection, Record
-from openvps.schema import cell, location, plan
+from openvps.schema import cell, location, plan, server
 
 # A cell has room for a plan: its size fits into what is left, its CPUs onto one host, its kind is offered.
 _FITS = and_(
@@ -77,6 +77,27 @@ async def offered(conn: Connection, reference: int | UUID) -> Record | None:
 async def all_plans(conn: Connection) -> list[Record]:
     """Return every plan with all its columns, retired ones too."""
     return list(await conn.execute(select(plan).order_by(plan.c.id)))
+
+
+_SERVERS = (
+    select(func.count())
+    .select_from(server)
+    .where(server.c.plan_id == plan.c.id, server.c.wanted != "absent")
+    .correlate(plan)
+    .scalar_subquery()
+    .label("servers")
+)
+
+
+async def sold(conn: Connection) -> list[Record]:
+    """Return every plan with how many servers have it, retired ones too."""
+    return list(await conn.execute(select(plan, _SERVERS).order_by(plan.c.id)))
+
+
+async def one_sold(conn: Connection, reference: int | UUID) -> Record | None:
+    """Return one plan with how many servers have it, a retired one too."""
+    key = plan.c.uuid if isinstance(reference, UUID) else plan.c.id
+    return (await conn.execute(select(plan, _SERVERS).where(key == reference))).one_or_none()
 
 
 async def add(conn: Connection, values: dict[str, Any]) -> Record | None:

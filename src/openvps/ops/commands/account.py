@@ -106,6 +106,14 @@ def enable_account(account: Account, *, output: Output = "text") -> int:
     return accounts.enable(account, output)
 
 
+@app.command(group=HOST)
+def reset_second_factor(account: Account, *, output: Output = "text") -> int:
+    """Have a password be enough to sign in, for who lost the authenticator app and the recovery codes."""
+    from openvps.ops import accounts
+
+    return accounts.reset_second_factor(account, output)
+
+
 @app.command(group=HOST, name="credit")
 def credit_account(
     account: Account,

@@ -113,6 +113,11 @@ async def change_webhooks(request: Request) -> Response:
         answer = await visit.api.post("/webhooks/", body, once=form.text(ONCE) or None)
         made = (answer.body["secret"] or "") if answer.good else ""
         return await _webhooks(visit, 200 if answer.good else answer.status, problems=answer.problems, made=made)
+    if verb == "rotate":
+        answer = await visit.api.post(f"{one}rotate-secret/", {"overlap_hours": form.number("overlap_hours")})
+        if answer.good:
+            return await _webhooks(visit, made=answer.body["secret"])
+        return await _webhooks(visit, answer.status, problems=answer.problems)
     if verb == "delete":
         answer = await visit.api("DELETE", one)
     elif verb == "probe":

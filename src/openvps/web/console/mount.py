@@ -6,7 +6,7 @@ from fastapi import FastAPI, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from openvps.web.console import account, door, operator, relay, server, servers
+from openvps.web.console import account, door, offer, operator, relay, security, server, servers
 from openvps.web.console.files import FOLDERS, PREFIX
 
 KEPT = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -27,7 +27,8 @@ class Files(StaticFiles):
 
 def mount(app: FastAPI) -> None:
     """Serve the console."""
-    for router in (door.doors, door.router, servers.router, server.router, account.router, operator.router):
-        app.include_router(router)
+    app.include_router(door.doors)
+    for page in (door, servers, server, account, security, operator, offer):
+        app.include_router(page.router)
     app.include_router(relay.router)
     app.mount(PREFIX, Files(packages=[("openvps.web", folder) for folder in FOLDERS]))

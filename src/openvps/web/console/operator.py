@@ -9,7 +9,7 @@ from openvps.web.console.page import Page, Visit, visit_of
 
 router = APIRouter(prefix="/operator", include_in_schema=False, route_class=Page)
 
-VERBS = ("disable", "enable", "suspend", "unsuspend", "invite", "credit")
+VERBS = ("disable", "enable", "suspend", "unsuspend", "invite", "credit", "reset-second-factor")
 
 
 @router.get("/accounts/")
@@ -109,12 +109,11 @@ async def _cells(visit: Visit) -> Response:
         "cells.html",
         cells=answer.body["results"],
         actions=await visit.api.results("/admin/actions/"),
-        plans=await visit.api.results("/plans/"),
     )
 
 
 def _body(form: Form, verb: str) -> dict[str, str | bool]:
-    if verb == "invite":
+    if verb in {"invite", "reset-second-factor"}:
         return {}
     if verb == "credit":
         body = {name: form.text(name) for name in ("amount", "reason", "reference")}

@@ -140,4 +140,9 @@ def command(body: dict[str, Any]) -> str:
         words += ["--ssh-key", str(key)]
     for tag in body.get("tags", []):
         words += ["--tag", tag]
-    return shlex.join(words) + (" --backups" if body.get("backups_enabled") else "")
+    if body.get("backups_enabled"):
+        words.append("--backups")
+    if not (given := body.get("user_data")):
+        return shlex.join(words)
+    piped = shlex.join([*words, "--user-data", "/dev/stdin"])
+    return f"printf %s {shlex.quote(given)} | {piped}"
