@@ -17,11 +17,11 @@ import httpx2
 from cluster import NUMBER, POOL, Cluster, a_cluster
 from factories import Client
 from installation import Installation, an_installation
-from openvps.cells import open_cell
 from openvps.compute.locations import queries as locations
 from openvps.compute.systems import queries as systems
 from openvps.core import settings
 from openvps.core.db import Database
+from openvps.engine.incus.reach import open_cell
 from openvps.engine.protocol import Engine
 from sound import unsound
 from tiny_image import build_tiny_image

@@ -25,9 +25,9 @@ from openvps.accounts.ssh_keys import api as ssh_keys_api
 from openvps.accounts.throttle import Guesses
 from openvps.accounts.tokens import api as tokens_api
 from openvps.actions import api as actions_api
+from openvps.actions.changes import Changes
 from openvps.actions.events import api as events_api
 from openvps.actions.events.feeds import Feeds
-from openvps.actions.waiting import Changes
 from openvps.actions.webhooks import api as webhooks_api
 from openvps.billing import api as billing_api
 from openvps.compute.backups import api as backups_api

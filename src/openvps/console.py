@@ -15,14 +15,14 @@ from typing import Any
 
 import sqlalchemy.exc
 
-from openvps.cells import open_cell
-from openvps.compute.servers.converge import machine_name
+from openvps.compute.servers.names import machine_name
 from openvps.compute.terminals import frames, queries
 from openvps.compute.terminals.queries import Taken
 from openvps.core import log, settings
 from openvps.core.clock import now
 from openvps.core.db import Database, Record
 from openvps.core.settings import Settings
+from openvps.engine.incus.reach import open_cell
 from openvps.engine.protocol import EngineError, Terminal
 
 HELLO_S = 10.0

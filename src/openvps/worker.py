@@ -16,9 +16,9 @@ from procrastinate import App
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from openvps.accounts import idempotency
+from openvps.accounts import kept_answers
+from openvps.actions.changes import Changes
 from openvps.actions.events import queries as events
-from openvps.actions.waiting import Changes
 from openvps.actions.webhooks import deliver as webhooks
 from openvps.actions.webhooks import queries as deliveries
 from openvps.billing.charge import Terms, charge
@@ -208,7 +208,7 @@ async def _let_go(app: App, in_hand: jobs.InHand) -> None:
 async def _forget(context: Context) -> None:
     """Remove what is kept for a time only."""
     async with context.database.begin() as conn:
-        await idempotency.forget_old(conn)
+        await kept_answers.forget_old(conn)
         await consistency.forget_reports(conn, now() - look.KEPT)
     await partitions.drop_old(context.database, now())
     for forget_old in (events.forget_old, deliveries.forget_old):

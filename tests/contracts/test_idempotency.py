@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from factories import World
-from openvps.accounts import idempotency
+from openvps.accounts import kept_answers
 
 pytestmark = pytest.mark.anyio
 
@@ -89,5 +89,5 @@ async def test_answers_that_are_over_are_forgotten_and_others_are_not(world: Wor
     await world.sql("UPDATE idempotency_key SET created_at = now() - interval '25 hours'")
     await client("POST", "/servers/", WEB, headers={"Idempotency-Key": "order-2"})
     async with world.database.begin() as conn:
-        await idempotency.forget_old(conn)
+        await kept_answers.forget_old(conn)
     assert await world.sql("SELECT key FROM idempotency_key") == [("order-2",)]

@@ -11,7 +11,7 @@ from sqlalchemy import event
 from typing_extensions import get_type_hints
 
 from factories import Client, World
-from openvps.compute.servers import search, shape
+from openvps.compute.servers import counts, search, shape
 from openvps.core.paging import Page
 from openvps.core.seek import Seek
 
@@ -193,7 +193,7 @@ async def test_counts_stay_exact_through_every_change_while_they_are_added_up(wo
     async def sweep() -> None:
         while not stop.is_set():
             async with world.database.begin() as conn:
-                await search.add_up(conn)
+                await counts.add_up(conn)
 
     async def live(client: Client) -> None:
         for turn in range(6):
@@ -214,7 +214,7 @@ async def test_counts_stay_exact_through_every_change_while_they_are_added_up(wo
     assert (await customer("GET", "/servers/")).json()["count"] == 8
     await world.sql("DELETE FROM action; DELETE FROM server_count WHERE false")
     async with world.database.begin() as conn:
-        await search.add_up(conn)
+        await counts.add_up(conn)
     kinds = await world.sql("SELECT count(*), count(DISTINCT (account_id, location_id, status)) FROM server_count")
     assert kinds[0][0] == kinds[0][1]
     summed = await world.sql("SELECT account_id, location_id, status, n FROM server_count ORDER BY 1, 2, 3")
@@ -246,7 +246,7 @@ async def test_a_page_is_looked_for_in_an_index_without_sorting_all(
     await many(world, other, 10_000)
     await world.sql("UPDATE server SET status = 'active' WHERE id % 50 <> 0")
     async with world.database.begin() as conn:
-        await search.add_up(conn)
+        await counts.add_up(conn)
     with psycopg.connect(world.config.database_url or "", autocommit=True) as plain:
         for _ in range(100):  # the autovacuum's own look may be in the way
             plain.execute("VACUUM ANALYZE server, server_count")

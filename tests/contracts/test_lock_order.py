@@ -20,7 +20,8 @@ from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
 from openvps.compute.servers import queries as servers
 from openvps.compute.servers import queue, watch
-from openvps.compute.servers.converge import Context, machine_name
+from openvps.compute.servers.converge import Context
+from openvps.compute.servers.names import machine_name
 from openvps.compute.snapshots import queries as snapshots
 from openvps.core.clock import now
 from openvps.core.db import Connection

@@ -12,11 +12,11 @@ import pytest
 from stage import Stage
 
 from lab import Lab
-from openvps.cells import own_files
 from openvps.compute.backups import store
 from openvps.compute.consistency import compare
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import watch
+from openvps.engine.incus.reach import own_files
 from openvps.ops import backup_key, client_certificate, control_plane, machine
 from openvps.ops.machine import WORKER_USER
 

@@ -9,20 +9,19 @@ is kept, and of a secret in an answer nothing: a replay leaves it out and says s
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 from fastapi import Request, Response
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from openvps.accounts.auth import Caller
+from openvps.accounts.kept_answers import KEPT
 from openvps.accounts.transaction import Transaction
 from openvps.core.db import Connection
 from openvps.core.errors import Conflict, InvalidFields
 from openvps.schema import idempotency_key
 
-KEPT = timedelta(hours=24)
 MAX_KEY_LENGTH = 255
 SHOWN_ONCE = (
     "password",
@@ -105,11 +104,6 @@ async def keep(conn: Connection, request: Request, account_id: int, answer: Resp
             index_elements=["account_id", "key"], set_={**values, "created_at": func.now()}
         )
     )
-
-
-async def forget_old(conn: Connection) -> None:
-    """Remove the answers that are no longer given again."""
-    await conn.execute(delete(idempotency_key).where(idempotency_key.c.created_at <= func.now() - KEPT))
 
 
 def _asked(request: Request) -> bytes:

@@ -7,9 +7,10 @@ transaction is held over a call to the engine or to the network.
 import select
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from sqlalchemy import Row, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -17,11 +18,26 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 Connection = AsyncConnection
 Record = Row[*tuple[Any, ...]]  # a row of a query, read by its columns' names
+T = TypeVar("T")
+
+PATIENT_S = 60.0
 
 
 def sqlalchemy_url(conninfo: str) -> str:
     """Return a libpq URL (`postgresql://…`) in SQLAlchemy's spelling, with the psycopg 3 driver."""
     return conninfo.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+class PatientConnection(psycopg.AsyncConnection):
+    """A connection to listen with, which wakes up when something comes.
+
+    psycopg looks ten times a second whether a signal wants it to stop. In asyncio a task is cancelled instead, and
+    those looks were a third of what an idle worker did.
+    """
+
+    async def wait(self, gen: PQGen[T], interval: float = PATIENT_S, timeout: float | None = None) -> T:  # noqa: ASYNC109
+        """Run a generator of psycopg's until it ends, or for `timeout` seconds."""
+        return await super().wait(gen, max(interval, PATIENT_S), timeout)
 
 
 class Database:

@@ -20,6 +20,7 @@ from procrastinate.worker import Worker
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from openvps.core.clock import SET_BACK
+from openvps.core.db import PatientConnection
 
 CONVERGE_SERVER = "converge_server"
 CONVERGE_SNAPSHOT = "converge_snapshot"
@@ -33,7 +34,9 @@ def make_app(conninfo: str, *, pool_size: int = 4) -> App:
     """Return Procrastinate's app; only the worker opens it, deferring needs no pool of its own."""
     at_once = {"options": "-c synchronous_commit=off"}
     return App(
-        connector=PsycopgConnector(conninfo=conninfo, kwargs=at_once, min_size=1, max_size=pool_size),
+        connector=PsycopgConnector(
+            conninfo=conninfo, kwargs=at_once, min_size=1, max_size=pool_size, connection_class=PatientConnection
+        ),
     )
 
 

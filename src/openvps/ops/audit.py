@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from openvps.cells import open_cell
 from openvps.compute.consistency import look, queries
 from openvps.compute.consistency.findings import Report
 from openvps.compute.locations import queries as locations
@@ -17,6 +16,7 @@ from openvps.core import settings
 from openvps.core.clock import iso, now
 from openvps.core.db import Database
 from openvps.core.settings import Settings
+from openvps.engine.incus.reach import open_cell
 from openvps.engine.protocol import Engine
 from openvps.ops.accounts import Output, talk
 

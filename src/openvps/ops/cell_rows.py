@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
-from openvps.cells import open_cell
 from openvps.compute.addresses import queries as addresses
 from openvps.compute.locations import queries as locations
 from openvps.compute.systems import queries as systems
 from openvps.core.db import Connection, Database, Record
 from openvps.core.settings import Settings
+from openvps.engine.incus.reach import open_cell
 from openvps.engine.protocol import Capacity, Engine, EngineError
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from openvps.cells import own_files, ping
 from openvps.compute.addresses import queries as addresses
 from openvps.compute.locations import queries as locations
 from openvps.core import settings
@@ -22,6 +21,7 @@ from openvps.core.clock import iso
 from openvps.core.db import Connection, Database, Record
 from openvps.core.settings import Settings
 from openvps.engine.incus import open_remote, project_and_pool
+from openvps.engine.incus.reach import own_files, ping
 from openvps.engine.incus.trust import (
     TrustToken,
     certificate_of,

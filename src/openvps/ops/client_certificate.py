@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from openvps.cells import own_files
 from openvps.core.settings import Settings
+from openvps.engine.incus.reach import own_files
 from openvps.ops.machine import WORKER_USER, ensure_users
 from openvps.ops.run import run
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import psycopg
 
-from openvps.cells import own_files
 from openvps.compute.backups.store import Store, StoreBusy, StoreFailed, folder
 from openvps.core import settings
 from openvps.core.clock import iso, now
 from openvps.core.settings import Settings
+from openvps.engine.incus.reach import own_files
 from openvps.ops import dump, lock, machine, postgres
 from openvps.ops.accounts import talk
 from openvps.ops.machine import WORKER_USER, NotReady

@@ -16,12 +16,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from sqlalchemy.exc import OperationalError
 
-from openvps.cells import open_cell
 from openvps.compute.locations import queries as locations
 from openvps.compute.systems import queries as systems
 from openvps.core import settings
 from openvps.core.db import Database
 from openvps.core.settings import Settings
+from openvps.engine.incus.reach import open_cell
 from openvps.engine.protocol import Away, EngineError
 from openvps.ops.catalog import SYSTEMS
 from openvps.ops.image.build import CannotBuild, build_image

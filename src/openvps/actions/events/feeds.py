@@ -1,7 +1,7 @@
 """Feeds: each account's newest events, read once for all of a process's streams, however many these are.
 
 What a stream costs while nothing happens is its socket and a timer: it holds no connection of the database. One
-connection a process listens (`waiting.Changes`), one task an account reads, and one looks every `CHECK_S` whether the
+connection a process listens (`changes.Changes`), one task an account reads, and one looks every `CHECK_S` whether the
 streams' tokens still hold and whether word was lost.
 """
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from openvps.accounts.auth import Caller
 from openvps.accounts.permissions import allows
+from openvps.actions.changes import Changes
 from openvps.actions.events import queries
 from openvps.actions.events.queries import Wanted
 from openvps.actions.events.shape import frame, missed
-from openvps.actions.waiting import Changes
 from openvps.core import log, metrics
 from openvps.core.clock import now
 from openvps.core.db import Database, Record

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from openvps.actions.waiting import Changes
+from openvps.actions.changes import Changes
 from openvps.actions.webhooks import queries, signing
 from openvps.core import jobs, log, metrics, outward
 from openvps.core.clock import now

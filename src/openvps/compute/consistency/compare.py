@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from openvps.compute.consistency import queries
 from openvps.compute.consistency.findings import DIFFERS, MISSING, ORPHAN, Finding
-from openvps.compute.servers.converge import machine_name, server_id
+from openvps.compute.servers.names import machine_name, server_id
 from openvps.compute.servers.stored import tag
 from openvps.compute.snapshots.wake import engine_name
 from openvps.core.db import Database, Record

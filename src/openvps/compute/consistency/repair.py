@@ -10,7 +10,8 @@ from openvps.compute.consistency import queries
 from openvps.compute.consistency.findings import DIFFERS, MISSING, ORPHAN, STUCK, Finding
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import queries as servers
-from openvps.compute.servers.converge import BUSY_S, Context, Sight, machine_name, server_id, spec
+from openvps.compute.servers.converge import BUSY_S, Context, Sight, spec
+from openvps.compute.servers.names import machine_name, server_id
 from openvps.compute.servers.stored import wake as wake_backup
 from openvps.core import jobs
 from openvps.core.clock import now

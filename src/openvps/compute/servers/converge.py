@@ -16,6 +16,7 @@ from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
 from openvps.compute.servers import promise, queries, queue
 from openvps.compute.servers.gate import Gate
+from openvps.compute.servers.names import machine_name
 from openvps.compute.servers.readiness import add_keys, ready
 from openvps.compute.servers.states import SETTLED, goal, level, transition
 from openvps.compute.servers.stored import OF_A_BACKUP
@@ -100,17 +101,6 @@ class Sight:
     def since(self, kind: str) -> datetime | None:
         """When the running action of this kind began."""
         return next((one.created_at for one in self.running if one.kind == kind), None)
-
-
-def machine_name(server_id: int) -> str:
-    """Return the name of a server's machine."""
-    return f"vps-{server_id}"
-
-
-def server_id(name: str) -> int | None:
-    """Return the server whose machine has this name, None for a machine that isn't ours."""
-    prefix, _, number = name.partition("-")
-    return int(number) if prefix == "vps" and number.isascii() and number.isdecimal() else None
 
 
 def spec(at: Sight) -> MachineSpec:

@@ -1,9 +1,9 @@
 """Finding servers: the account's list, filtered, ordered, and as fast with 100,000 as with 100.
 
-How many there are comes from `server_count`, whose rows triggers write with each change and `add_up` folds: summing
-some rows, not counting all. It is exact: a row of it is seen from the same commit on as the change it counts. Which
-servers are on the page is looked for in an index that has all that is needed in it, and only they are then joined
-with what is shown of them. Names and tags are looked for in every entry of that index, which has the account's
+How many there are comes from `server_count`, whose rows triggers write with each change and `counts.add_up` folds:
+summing some rows, not counting all. It is exact: a row of it is seen from the same commit on as the change it counts.
+Which servers are on the page is looked for in an index that has all that is needed in it, and only they are then
+joined with what is shown of them. Names and tags are looked for in every entry of that index, which has the account's
 servers and nothing else: some ms for 100,000, whatever is looked for; the embedded PostgreSQL brings no pg_trgm, and
 an index of all accounts' tags would have a popular one's entries read by everybody. Each entry is looked at once, for
 the count and for the page.
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, bindparam, cast, collate, func, select, text, true
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Text, bindparam, cast, collate, func, select, true
 
 from openvps.compute.servers.entry import entry
 from openvps.compute.servers.queries import of_account
@@ -66,11 +66,6 @@ def _statement(filters: frozenset[str], form: Form) -> Rows:
     return in_order(query, shown, form)
 
 
-async def add_up(conn: Connection) -> None:
-    """Fold the rows that triggers wrote, to one a kind. Two at once do no harm: a row is folded by who deletes it."""
-    await conn.execute(_ADD_UP)
-
-
 _LOCATION = select(location.c.id).where(location.c.code == bindparam("location")).scalar_subquery()
 _NAME = bindparam("name", type_=Text)
 _MATCHES: dict[str, ColumnElement[bool]] = {
@@ -96,13 +91,3 @@ def _counted(filters: frozenset[str]) -> Rows:
     total = cast(func.coalesce(func.sum(server_count.c.n), 0), BigInteger).label("total")
     mine = server_count.c.account_id == bindparam("account")
     return select(total).where(mine, *(_COUNTED[name] for name in sorted(filters)))
-
-
-_ADD_UP = text(
-    "WITH moved AS (SELECT account_id, location_id, status FROM server_count GROUP BY 1, 2, 3"
-    " HAVING count(*) > 1 OR sum(n) = 0),"
-    " gone AS (DELETE FROM server_count AS c USING moved WHERE c.account_id = moved.account_id"
-    " AND c.location_id = moved.location_id AND c.status = moved.status RETURNING c.*)"
-    " INSERT INTO server_count (account_id, location_id, status, n)"
-    " SELECT account_id, location_id, status, sum(n) FROM gone GROUP BY 1, 2, 3 HAVING sum(n) <> 0"
-)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from openvps.actions import queries as actions
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import queries, sample, search
-from openvps.compute.servers.converge import Context, server_id
+from openvps.compute.servers import counts, queries, sample
+from openvps.compute.servers.converge import Context
+from openvps.compute.servers.names import server_id
 from openvps.compute.usage import history
 from openvps.core import jobs, log
 from openvps.core.clock import now
@@ -23,7 +24,7 @@ ENDS = frozenset({"instance-shutdown", "instance-stopped"})  # of an instance, i
 async def sweep(context: Context) -> int:
     """Add up the counts of servers, and defer converge for every one that is due; returns how many."""
     async with context.database.begin() as conn:
-        await search.add_up(conn)
+        await counts.add_up(conn)
     async with context.database.begin() as conn:
         due = await queries.due(conn, now())
         for server in sorted(due):

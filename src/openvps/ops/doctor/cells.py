@@ -4,10 +4,10 @@ import asyncio
 
 from sqlalchemy.exc import OperationalError
 
-from openvps.cells import open_cell, ping
 from openvps.compute.locations import queries as locations
 from openvps.core.db import Database, Record
 from openvps.core.settings import Settings
+from openvps.engine.incus.reach import open_cell, ping
 from openvps.engine.protocol import EngineError
 from openvps.ops.doctor.finding import Finding
 
