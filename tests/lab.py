@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psycopg
 
+from receivers import certificate
+
 STATE = "OPENVPS_TEST_STATE"  # names the folder where word is left
 START_TIMEOUT_S = 900  # an image is built on the way
 PLANS = {
@@ -79,6 +81,8 @@ def environment(folder: Path, port: int, **changed: str) -> dict[str, str]:
         "STOP_GRACE_S": "8",
         "BILLING_INTERVAL_S": "2",
         "GRACE_HOURS": "0",
+        "WEBHOOK_ALLOWED": "127.0.0.0/8",
+        "WEBHOOK_CA": str(folder / "receiver.crt"),
         **changed,
     }
     return {**os.environ, "HOME": str(folder), **{f"OPENVPS_{name}": value for name, value in ours.items()}}
@@ -121,6 +125,7 @@ def _start(state: Path, changed: dict[str, str]) -> Lab:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = environment(folder, port, **changed)
+    certificate(folder, "DNS:localhost")  # whom the lab's webhooks may call
     (state / "env.json").write_text(json.dumps({key: env[key] for key in env if key.startswith("OPENVPS_")}))
     key = folder / "id_ed25519"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)

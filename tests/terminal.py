@@ -3,19 +3,26 @@
 import os
 import pty
 import select
+import termios
 
 MOST_KNOCKS = 40
 
 
 def typed(
-    argv: list[str], environment: dict[str, str], answers: list[tuple[str, str]], *, knock: str = ""
+    argv: list[str],
+    environment: dict[str, str],
+    answers: list[tuple[str, str]],
+    *,
+    knock: str = "",
+    size: tuple[int, int] = (0, 0),
 ) -> tuple[int, str]:
     """Run a program, typing each answer once its question stands there; returns its code and all that was seen.
 
-    `knock` is typed every second until the first question stands there.
+    `knock` is typed every second until the first question stands there; `size` is columns and rows, 0: unknown.
     """
     pid, terminal = pty.fork()
     if pid == 0:
+        termios.tcsetwinsize(0, (size[1], size[0]))
         os.execve(argv[0], argv, {**environment, "TERM": "xterm"})  # noqa: S606 -- arguments are a list
     said, left, knocks = "", list(answers), 0
     while True:

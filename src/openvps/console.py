@@ -29,6 +29,8 @@ HELLO_S = 10.0
 LOOK_S = 2.0  # between two looks whether a terminal may still be open: it ends within 5 s
 IDLE_S = 1800.0  # without a key pressed
 MOST, MOST_OF_ACCOUNT = 200, 10
+RESIZED_EVERY_S = 1.0
+SIZES = frozenset(range(1, 1001))  # of columns and rows
 
 logger = log.get(__name__)
 
@@ -103,13 +105,14 @@ class Consoles:
         taken_over: asyncio.Event,
     ) -> None:
         """Carry bytes both ways until one side ends, another terminal takes over, or nobody may."""
-        typed = _Typed()
+        typed, screen = _Typed(), _Screen()
         works = [
             asyncio.create_task(one)
             for one in (
                 _elsewhere(taken_over),
-                _in(typed, terminal, reader),
+                _in(typed, terminal, screen, reader),
                 _out(terminal, writer),
+                screen.follow(terminal),
                 self._guard(taken, typed),
             )
         ]
@@ -141,14 +144,45 @@ class _Typed:
         self.at = time.monotonic()
 
 
+class _Screen:
+    """How large the browser's screen is; the machine is told the latest, at most once a second."""
+
+    def __init__(self) -> None:
+        self._size: tuple[int, int] | None = None
+        self._changed = asyncio.Event()
+
+    def becomes(self, said: bytes) -> None:
+        """Take note of `{"size": [columns, rows]}`; anything else is nothing."""
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            columns, rows = json.loads(said)["size"]
+            if type(columns) is type(rows) is int and {columns, rows} <= SIZES:
+                self._size = columns, rows
+                self._changed.set()
+
+    async def follow(self, terminal: Terminal) -> None:
+        """Tell the machine, again and again; one that can't be told keeps its size."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._size is not None:
+                try:
+                    await terminal.resize(*self._size)
+                except EngineError as error:
+                    logger.info("size_not_told", error=str(error))
+            await asyncio.sleep(RESIZED_EVERY_S)
+
+
 async def _elsewhere(taken_over: asyncio.Event) -> None:
     await taken_over.wait()
     raise End("The terminal was opened elsewhere.")
 
 
-async def _in(typed: _Typed, terminal: Terminal, reader: asyncio.StreamReader) -> None:
+async def _in(typed: _Typed, terminal: Terminal, screen: "_Screen", reader: asyncio.StreamReader) -> None:
     while (frame := await frames.read(reader)) is not None:
         kind, content = frame
+        if kind == "size":
+            screen.becomes(content)
+            continue
         typed.at = time.monotonic()
         if kind == "bytes":
             await terminal.write(content)

@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,11 @@ def stub() -> FastAPI:
         await websocket.send_json({"open": True})
         await websocket.send_bytes(b"login: ")
         while True:
-            keys = await websocket.receive_bytes()
+            message = await websocket.receive()
+            if text := message.get("text"):
+                await websocket.send_bytes(f"told {text}, ".encode())
+                continue
+            keys = message["bytes"]
             await websocket.send_bytes(keys.upper())
             if b"\x03" in keys:
                 await websocket.send_json({"closed": "The token was revoked."})
@@ -78,5 +83,7 @@ async def environment(tmp_path: Path) -> AsyncGenerator[dict[str, str]]:
 async def test_keys_go_there_and_the_screen_comes_back(environment: dict[str, str], last: str, why: str) -> None:
     argv = [str(Path(sys.executable).parent / "openvps"), "server", "console", "web"]
     answers = [("login: ", "root"), ("ROOT", last)]
-    code, said = await anyio.to_thread.run_sync(typed, argv, environment, answers)
+    sized = partial(typed, size=(100, 30))
+    code, said = await anyio.to_thread.run_sync(sized, argv, environment, answers)
     assert (code, why in said) == (0, True), said
+    assert 'told {"size": [100, 30]}' in said

@@ -73,9 +73,9 @@ def test_the_console_is_attached_to_a_terminal_typed_into_and_detached(customer:
     answers = [
         ("login: ", "root\r"),
         ("Password: ", f"{password}\r"),
-        ("# ", "echo typed-$((6*7))\r"),
-        ("typed-42", "\x1d"),
+        ("# ", "echo typed-$((6*7)) size=$(stty size)\r"),
+        ("typed-42 size=30 100", "\x1d"),
     ]
     program = str(Path(sys.executable).parent / "openvps")
-    code, said = typed([program, "server", "console", "by-console"], environment, answers, knock="\r")
+    code, said = typed([program, "server", "console", "by-console"], environment, answers, knock="\r", size=(100, 30))
     assert (code, "detached; the console goes on" in said) == (0, True), said

@@ -59,6 +59,15 @@ class Screen:
                 return
         self.shows(text)
 
+    def repeats(self, line: str, text: str) -> None:
+        """Type a line until its answer is there: what it asks about comes by another way than what is typed."""
+        for _ in range(20):
+            self.type(line)
+            with contextlib.suppress(AssertionError):
+                self.until(lambda screen: text in screen.text, 1)
+                return
+        self.shows(text)
+
     def ends(self) -> float:
         return self.until(lambda screen: bool(screen.why))
 
@@ -111,6 +120,13 @@ def test_root_logs_in_at_the_terminal_and_it_ends_when_it_must(
         screen.shows(":~# ")
         screen.type("echo uid=$(id -u) host=$(hostname)")
         screen.shows(f"uid=0 host={server['hostname']}")
+        for columns, rows in ((132, 43), (90, 20)):  # the shell is told as its window changes
+            screen.socket.send(json.dumps({"size": [columns, rows]}))
+            screen.repeats("stty size", f"\r{rows} {columns}\r")
+        for nonsense in ('{"size": [0, 0]}', '{"size": "large"}', '{"size":'):
+            screen.socket.send(nonsense)
+        screen.type("echo still-$((40 + 1))")
+        screen.shows("still-41")
         # whoever comes later takes it over, and finds the shell that was left open
         with a_terminal(http, number) as later:
             assert screen.ends() < ENDS_WITHIN_S

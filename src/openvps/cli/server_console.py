@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import termios
 import tty
@@ -54,7 +55,7 @@ async def _attach(url: str, ticket: str | None, hint: str) -> str:
     try:
         async with connect(url) as socket:
             await socket.send(json.dumps({"ticket": ticket}))
-            with _raw():
+            with _raw(), _told_of_its_size(socket):
                 works = [asyncio.create_task(_keys(socket)), asyncio.create_task(_screen(socket, hint))]
                 done, rest = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
                 for one in rest:
@@ -91,6 +92,29 @@ async def _screen(socket: "ClientConnection", hint: str) -> str:
             talk(f"{hint}\r")
         why = told.get("closed", why)
     return why
+
+
+@contextmanager
+def _told_of_its_size(socket: "ClientConnection") -> Generator[None]:
+    """Say how large this terminal is, now and whenever that changes."""
+    loop, saying = asyncio.get_running_loop(), set[asyncio.Task[None]]()
+
+    def say() -> None:
+        columns, rows = os.get_terminal_size(sys.stdout.fileno())
+        if not (columns and rows):  # a terminal that doesn't know
+            return
+        one = asyncio.ensure_future(socket.send(json.dumps({"size": [columns, rows]})))
+        saying.add(one)
+        one.add_done_callback(saying.discard)
+
+    loop.add_signal_handler(signal.SIGWINCH, say)
+    say()
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGWINCH)
+        for one in saying:
+            one.cancel()
 
 
 @contextmanager

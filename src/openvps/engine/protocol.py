@@ -153,6 +153,10 @@ class Terminal(Protocol):
         """Type into the machine. Raises Away once the console is gone."""
         ...
 
+    async def resize(self, columns: int, rows: int) -> None:
+        """Tell the machine how large the screen is, if it has what takes it. Raises EngineError."""
+        ...
+
 
 class Machines(Protocol):
     """One server's machine. Raises EngineError's."""

@@ -10,8 +10,8 @@ from typing import Literal
 
 from openvps.core.settings import Settings
 
-Kind = Literal["hello", "bytes", "open", "end"]
-_LETTERS: dict[Kind, bytes] = {"hello": b"h", "bytes": b"b", "open": b"o", "end": b"e"}
+Kind = Literal["hello", "bytes", "size", "open", "end"]
+_LETTERS: dict[Kind, bytes] = {"hello": b"h", "bytes": b"b", "size": b"s", "open": b"o", "end": b"e"}
 _KINDS: dict[bytes, Kind] = {letter: kind for kind, letter in _LETTERS.items()}
 _HEAD = struct.Struct("!cI")
 MOST_BYTES = 64 << 10

@@ -1,7 +1,8 @@
 """The websocket of a terminal: what a browser sends goes to the console process, and back.
 
-The first message is JSON with the ticket, all that follow are what was typed. The api knows nothing of the ticket,
-and the console process nothing of the web.
+The first message is JSON with the ticket. All that follow are what was typed, but for a text that says how large the
+screen is, `{"size": [columns, rows]}`. The api knows nothing of the ticket, and the console process nothing of the
+web.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from openvps.core import log
 router = APIRouter()
 
 MOST = 500  # of one api process, with or without a good ticket
+SIZE = '{"size":'
 REFUSED, ENDED, AWAY = 4403, 4000, 1013  # close codes: our own two, and "try again later"
 
 logger = log.get(__name__)
@@ -73,7 +75,9 @@ async def _in(websocket: WebSocket, writer: asyncio.StreamWriter) -> None:
             message = await websocket.receive()
             if message["type"] != "websocket.receive":
                 return
-            await frames.write(writer, kind, message.get("bytes") or (message.get("text") or "").encode())
+            text = message.get("text") or ""
+            content = message.get("bytes") or text.encode()
+            await frames.write(writer, "size" if kind == "bytes" and text.startswith(SIZE) else kind, content)
             kind = "bytes"
 
 

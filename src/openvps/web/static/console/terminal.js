@@ -32,7 +32,6 @@ async function start() {
   const [{ Terminal }, { FitAddon }] = await Promise.all([import(shell.dataset.xterm), import(shell.dataset.fit)]);
   const said = document.getElementById("said");
   const again = document.getElementById("again");
-  const size = document.getElementById("size");
   const terminal = new Terminal({
     cursorBlink: true,
     screenReaderMode: true,
@@ -55,11 +54,14 @@ async function start() {
   });
   const text = new TextEncoder();
   terminal.onData((typed) => { if (socket?.readyState === WebSocket.OPEN) socket.send(text.encode(typed)); });
-  // A serial line has no size of its own: whoever wants more than 80 columns tells the shell, by this button.
-  size.addEventListener("click", () => {
-    if (socket?.readyState === WebSocket.OPEN) socket.send(text.encode(` stty cols ${terminal.cols} rows ${terminal.rows}\r`));
-    terminal.focus();
-  });
+  let telling = 0;
+  function tellSize() {
+    clearTimeout(telling);
+    telling = setTimeout(() => {
+      if (shell.dataset.state === "open") socket.send(JSON.stringify({ size: [terminal.cols, terminal.rows] }));
+    }, 300);
+  }
+  terminal.onResize(tellSize);
   new ResizeObserver(() => fit.fit()).observe(document.getElementById("terminal"));
   again.addEventListener("click", connect);
   connect();
@@ -67,7 +69,6 @@ async function start() {
   function tell(message, { over = false } = {}) {
     said.textContent = message;
     again.hidden = !over;
-    size.hidden = message !== shell.dataset.open;
     shell.dataset.state = over ? "over" : message === shell.dataset.open ? "open" : "connecting";
   }
 
@@ -87,7 +88,7 @@ async function start() {
       socket.onmessage = ({ data }) => {
         if (typeof data !== "string") return terminal.write(new Uint8Array(data));
         const message = JSON.parse(data);
-        if (message.open) { tell(shell.dataset.open); terminal.focus(); }
+        if (message.open) { tell(shell.dataset.open); tellSize(); terminal.focus(); }
         if (message.closed) why = message.closed;
       };
       socket.onclose = () => tell(why, { over: true });
