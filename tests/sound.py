@@ -27,6 +27,10 @@ ALWAYS = {
         SELECT ledger_total.account_id FROM ledger_total LEFT JOIN ledger_entry USING (account_id)
         GROUP BY ledger_total.account_id, ledger_total.amount_micro
         HAVING ledger_total.amount_micro <> coalesce(sum(ledger_entry.amount_micro), 0)""",
+    "servers' months that are not their charges' sum": """
+        SELECT server_id FROM meter WHERE month_micro <> coalesce((
+            SELECT -sum(amount_micro) FROM ledger_entry WHERE ledger_entry.server_id = meter.server_id
+            AND date_trunc('month', at AT TIME ZONE 'UTC') = month_at AT TIME ZONE 'UTC'), 0)""",
     "unfinished actions that nobody works at": """
         SELECT action.id, action.kind FROM action WHERE finished_at IS NULL AND kind LIKE 'server.%'
         AND subject_id NOT IN (SELECT id FROM server WHERE look_at IS NOT NULL)""",

@@ -251,9 +251,11 @@ meter = Table(  # a server as billing knows it, from the 201 on; kept when the s
     Column("sent_bytes", BigInteger, nullable=False, server_default=text("0")),
     Column("over_bytes", BigInteger, nullable=False, server_default=text("0")),  # beyond what is included
     Column("over_micro", BigInteger, nullable=False, server_default=text("0")),  # what was charged for them
+    _moment("month_at"),  # begin of the month (UTC) of its newest charge, and what was charged of that month
+    Column("month_micro", BigInteger, nullable=False, server_default=text("0")),
     Index("ix_meter_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("ix_meter_closing", "ended_at", postgresql_where=text("traffic_at IS NOT NULL AND ended_at IS NOT NULL")),
-    Index(None, "account_id"),
+    Index(None, "account_id", "server_id"),
 )
 
 rate_period = Table(  # what a month of a server costs, from the hour that begins at `begins_at`

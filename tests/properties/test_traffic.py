@@ -1,6 +1,7 @@
 """What traffic costs: settled at any moments, with what was known then, it is what a recomputation says."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -98,6 +99,71 @@ def test_after_672_hours_no_more_is_included() -> None:
     last = JUNE + timedelta(days=30) - HOUR
     [one], _ = settle(a_server(), Traffic(JUNE), {last: (700 * GB, 1)}, JUNE + timedelta(days=31))
     assert (one.over_bytes, one.cost(10_000, 0)) == (28 * GB, 280_000)
+
+
+def test_what_counts_is_the_larger_direction() -> None:
+    assert Traffic(JUNE, 5, 7).used_bytes == Traffic(JUNE, 7, 5).used_bytes == 7
+
+
+def test_a_months_traffic_is_rounded_down_once_however_many_hours_it_came_in() -> None:
+    price = 10_007
+    borders = [0, 50_000, 100_000, 150_000, 150_000, GB]  # 0.50, 1.0007 and 1.501 micro-units
+    hours = [Overage(JUNE, 1, JUNE, *pair).cost(price, 0) for pair in pairwise(borders)]
+    assert hours == [0, 1, 0, 0, price - 1]
+
+
+def test_what_is_given_back_is_rounded_for_the_customer() -> None:
+    assert Overage(JUNE, 1, JUNE, 3 * GB, GB).cost(10_000, 10) == 3 - 10
+    assert Overage(JUNE, 1, JUNE, 0, 0).cost(10_000, 0) == 0
+
+
+def test_all_is_known_of_a_server_five_minutes_after_its_end_and_no_earlier() -> None:
+    server = a_server(ended_at=JUNE + HOUR)
+    due_at = JUNE + HOUR + timedelta(minutes=5)
+    assert not is_closed(server, due_at - rates.LEAST)
+    assert is_closed(server, due_at)
+    assert not is_closed(a_server(), due_at)
+    moved = {JUNE: (2 * GB, 0)}
+    assert settle(server, Traffic(JUNE), moved, due_at - rates.LEAST)[0] == []
+    [one], known = settle(server, Traffic(JUNE), moved, due_at)
+    assert (one.at, one.due_at, one.over_bytes, known.at) == (JUNE, due_at, GB, JUNE + HOUR)
+
+
+def test_what_a_server_that_ended_on_the_hour_has_not_earned_is_charged_with_its_last_one() -> None:
+    server = a_server(ended_at=JUNE + 2 * HOUR)
+    [one], _ = settle(server, Traffic(JUNE), {JUNE: (3 * GB, 0)}, JUNE + 3 * HOUR)
+    assert (one.at, one.over_bytes) == (JUNE + HOUR, GB)
+
+
+def test_a_plan_that_begins_as_an_hour_ends_is_known_at_its_end() -> None:
+    server = a_server(periods=[Period(JUNE, 0, 672), Period(JUNE + HOUR, 0, 0)])
+    [one], _ = settle(server, Traffic(JUNE), {JUNE: (3 * GB, 0)}, JUNE + 2 * HOUR)
+    assert (one.at, one.over_bytes) == (JUNE, 2 * GB)
+
+
+def test_a_month_is_closed_by_the_very_turn_that_settles_its_last_hour() -> None:
+    begun = JUNE + timedelta(minutes=6)
+    server = a_server(started_at=begun, periods=[Period(begun, 0, 672), Period(begun + 9 * HOUR, 0, 0)])
+    turn = begun + timedelta(days=30)
+    early, known = settle(server, Traffic(JUNE), {JUNE: (300 * GB, 0)}, turn - HOUR)
+    assert early == []
+    [one], known = settle(server, known, {}, turn)
+    assert (one.at, one.over_bytes) == (turn - timedelta(minutes=6) - HOUR, 291 * GB)
+    assert known == Traffic(turn - timedelta(minutes=6))
+
+
+def test_a_turn_before_anything_can_be_settled_changes_nothing() -> None:
+    begun = JUNE + timedelta(minutes=4)
+    server = a_server(started_at=begun, periods=[Period(begun, 0, 672)])
+    assert settle(server, Traffic(JUNE), {}, begun) == ([], Traffic(JUNE))
+
+
+def test_a_server_that_ends_as_its_next_hour_would_begin_pays_its_last_traffic_after_its_end() -> None:
+    begun = JUNE + timedelta(minutes=6)
+    server = a_server(started_at=begun, ended_at=begun + HOUR, periods=[Period(begun, 0, 672)])
+    [one], known = settle(server, Traffic(JUNE, charged_micro=7), {JUNE: (3 * GB, 0)}, begun + 2 * HOUR)
+    assert (one.at, one.due_at, one.over_bytes) == (JUNE, begun + HOUR + timedelta(minutes=5), 2 * GB)
+    assert known.charged_micro == 7
 
 
 def test_what_a_larger_plan_includes_gives_back_its_share_of_what_was_charged() -> None:

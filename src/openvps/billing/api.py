@@ -65,8 +65,7 @@ async def get_usage(request: Request, caller: Reader, conn: Conn) -> shape.Usage
     """Show what this month costs by server, so far and to its end."""
     wanted = spreadsheet.wanted(request)
     at = now()
-    servers = await books.used(conn, caller.account_id, at)
-    usage = shape.usage(servers, request.app.state.settings, at)
+    usage = await shape.usage(books.used(conn, caller.account_id, at), request.app.state.settings, at)
     return export.usage(usage) if wanted == "csv" else usage
 
 

@@ -1,5 +1,6 @@
 """The SQL of an account's books: its entries, and a month's sums by server."""
 
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from openvps.core.db import Connection, Record
 from openvps.ledger.rates import HOUR
 from openvps.schema import account, ledger_entry, ledger_month, meter
 
+CHUNK = 500  # servers read at once: others have their turn in between
 PAID = "credit"  # the one kind that is no charge and no correction of one
 Span = tuple[datetime, datetime] | None  # from, and before; None: all the time
 _NAMED = select(ledger_entry, meter.c.name).outerjoin(meter, meter.c.server_id == ledger_entry.c.server_id)
@@ -105,35 +107,27 @@ class Used:
     traffic: Traffic
 
 
-async def used(conn: Connection, account_id: int, at: datetime) -> list[Used]:
-    """Return the servers that an account has or has had in the month of `at`, and what they used of it by then."""
-    begin = month_of(at)[0]
-    mine = (meter.c.account_id == account_id, or_(meter.c.ended_at.is_(None), meter.c.ended_at >= begin))
-    charged = (  # in one statement with what is due: a charge in between would be seen twice, or not at all
-        select(ledger_entry.c.server_id, (-func.sum(ledger_entry.c.amount_micro)).label("amount_micro"))
-        .where(
-            ledger_entry.c.account_id == account_id,
-            ledger_entry.c.server_id.is_not(None),
-            ledger_entry.c.at >= begin,
-        )
-        .group_by(ledger_entry.c.server_id)
-        .subquery()
-    )
-    rows = (
-        await conn.execute(
-            select(meter, func.coalesce(charged.c.amount_micro, 0).label("charged_micro"))
-            .outerjoin(charged, charged.c.server_id == meter.c.server_id)
-            .where(*mine)
-            .order_by(meter.c.server_id)
-        )
-    ).all()
-    periods = await queries.periods(conn, [row.server_id for row in rows], since=begin - queries.A_MONTH)
-    found = [(row, queries.due_of(row, periods[row.server_id])) for row in rows]
-    moved = await queries.moved(conn, [one for _, one in found], clock(at) + HOUR)
-    return [_used(row, one, moved.get(row.server_id, {}), at) for row, one in found]
+async def used(conn: Connection, account_id: int, at: datetime) -> AsyncGenerator[list[Used]]:
+    """Yield the servers that an account has or has had in the month of `at`, some at a time, and their use of it.
+
+    What is charged and what is due stand in one row: a charge in between is neither seen twice nor missed.
+    """
+    begin, last = month_of(at)[0], 0
+    its = (meter.c.account_id == account_id, or_(meter.c.ended_at.is_(None), meter.c.ended_at >= begin))
+    while True:
+        chosen = select(meter).where(*its, meter.c.server_id > last).order_by(meter.c.server_id).limit(CHUNK)
+        rows = (await conn.execute(chosen)).all()
+        if not rows:
+            return
+        last = rows[-1].server_id
+        periods = await queries.periods(conn, [row.server_id for row in rows], since=begin - queries.A_MONTH)
+        found = [(row, queries.due_of(row, periods[row.server_id])) for row in rows]
+        moved = await queries.moved(conn, [one for _, one in found], clock(at) + HOUR)
+        yield [_used(row, one, moved.get(row.server_id, {}), at) for row, one in found]
 
 
 def _used(row: Record, due: Due, moved: Moved, at: datetime) -> Used:
     known = queries.traffic_of(row).moved_to(max(row.traffic_at or at, month_of(at)[0]))
     traffic = known if due.traffic is None else present(due.server, due.traffic, moved, at)
-    return Used(row.name, int(row.charged_micro), due.server, known, traffic)
+    charged_micro = due.month.micro if due.month.at == month_of(at)[0] else 0
+    return Used(row.name, charged_micro, due.server, known, traffic)

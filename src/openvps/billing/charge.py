@@ -108,7 +108,7 @@ def _bound(due: Sequence[Due], until: datetime) -> Bound:
 class _Work:
     """What is due of a server by a moment."""
 
-    __slots__ = ("_hours", "_is_last", "_known", "_paid", "charges", "has_overages", "server_id")
+    __slots__ = ("_has_overages", "_hours", "_is_last", "_known", "_month", "_paid", "charges", "server_id")
 
     def __init__(self, due: Due, moved: Moved, until: datetime) -> None:
         self.server_id = due.server.server_id
@@ -116,23 +116,28 @@ class _Work:
         overages, self._known = settle(due.server, due.traffic, moved, until) if due.traffic else ([], None)
         self._is_last = due.traffic is not None and is_closed(due.server, until)
         self.charges: list[Charge | Overage] = [*self._hours, *overages]
-        self.has_overages = bool(overages)
+        self._has_overages = bool(overages)
         self._paid = due.traffic or Traffic(until)  # with what it cost
+        self._month = due.month
 
-    def pay(self, one: Overage, gb_micro: int, room_micro: int) -> int:
-        """Note, and return, what of an hour's traffic may be taken; in their order."""
-        month = self._paid.moved_to(one.at)
-        cost = min(one.cost(gb_micro, month.charged_micro), room_micro)
-        self._paid = month._replace(charged_micro=month.charged_micro + cost)
+    def pay(self, one: Charge | Overage, gb_micro: int, room_micro: int) -> int:
+        """Note, and return, what of a charge may be taken; in their order."""
+        if isinstance(one, Charge):
+            cost = min(one.amount_micro, room_micro)
+        else:
+            month = self._paid.moved_to(one.at)
+            cost = min(one.cost(gb_micro, month.charged_micro), room_micro)
+            self._paid = month._replace(charged_micro=month.charged_micro + cost)
+        self._month = self._month.with_charge(one.at, cost)
         return cost
 
     def settled(self) -> Settled:
         """Return what is noted of the server when its charges are entered."""
         known = self._known
-        if known is not None and self.has_overages:
+        if known is not None and self._has_overages:
             known = known._replace(charged_micro=self._paid.moved_to(known.at).charged_micro)
         last = self._hours[-1].at if self._hours else None
-        return Settled(self.server_id, len(self._hours), last, known, self._is_last)
+        return Settled(self.server_id, len(self._hours), last, known, self._month, self._is_last)
 
 
 def _down_to(
@@ -140,20 +145,17 @@ def _down_to(
 ) -> Iterator[tuple[Charge | Overage, int]]:
     """Yield the charges, and what of them may be taken: one that would exceed the debt takes the balance just there.
 
-    What traffic costs is noted in the server's work.
+    It is noted in the servers' work.
     """
-    traffic = {one.server_id: one for one in work if one.has_overages}
-    charges = sorted((each for one in work for each in one.charges), key=lambda one: (one.due_at, one.server_id))
+    charges = sorted(
+        ((each, one) for one in work for each in one.charges), key=lambda both: (both[0].due_at, both[0].server_id)
+    )
     coming = iter([*later, (None, 0)])
     moment, amount = next(coming)
-    for one in charges:
-        while moment is not None and moment <= one.due_at:
+    for each, one in charges:
+        while moment is not None and moment <= each.due_at:
             balance += amount
             moment, amount = next(coming)
-        room = max(0, balance + terms.max_debt_micro)
-        if isinstance(one, Charge):
-            cost = min(one.amount_micro, room)
-        else:
-            cost = traffic[one.server_id].pay(one, terms.gb_micro, room)
+        cost = one.pay(each, terms.gb_micro, max(0, balance + terms.max_debt_micro))
         balance -= cost
-        yield one, cost
+        yield each, cost

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import DateTime, func, select, text
 
-from openvps.billing.hours import Charge, Metered, Period
+from openvps.billing.hours import Charge, Metered, Period, month_of
 from openvps.billing.traffic import SETTLED, Moved, Overage, Traffic, clock
 from openvps.core.db import Connection, Record
 from openvps.schema import ledger_entry, ledger_total
@@ -16,12 +16,27 @@ HOUR, TRAFFIC = "hour", "traffic"  # the entries' kinds
 A_MONTH = timedelta(days=32)  # longer than any: earlier rates don't matter to a month's hours
 
 
+class Month(NamedTuple):
+    """What is charged of a server's newest month, so far; `at`: its begin."""
+
+    at: datetime | None = None
+    micro: int = 0
+
+    def with_charge(self, at: datetime, micro: int) -> "Month":
+        """Return the same with another charge, of an hour that began at `at`."""
+        begin = month_of(at)[0]
+        if self.at is None or begin > self.at:
+            return Month(begin, micro)
+        return Month(begin, self.micro + micro) if begin == self.at else self
+
+
 class Due(NamedTuple):
     """A server with something to charge."""
 
     account_id: int
     server: Metered
     traffic: Traffic | None  # what of it is charged; None: all
+    month: Month
 
     @property
     def due_at(self) -> datetime:
@@ -37,6 +52,7 @@ class Settled(NamedTuple):
     hours: int
     last_at: datetime | None
     traffic: Traffic | None
+    month: Month
     is_last: bool
 
 
@@ -66,7 +82,7 @@ _LOCK_DUE = text(
 )
 _DUE = text(
     "SELECT server_id, account_id, started_at, ended_at, due_at, traffic_at, received_bytes, sent_bytes, over_bytes,"
-    f" over_micro FROM meter WHERE account_id = ANY(CAST(:accounts AS bigint[])) AND {_IS_DUE}"
+    f" over_micro, month_at, month_micro FROM meter WHERE account_id = ANY(CAST(:accounts AS bigint[])) AND {_IS_DUE}"
     " ORDER BY coalesce(due_at, ended_at + :settled), server_id LIMIT :limit"
 )
 _PERIODS = text(
@@ -120,7 +136,8 @@ async def periods(conn: Connection, servers: Sequence[int], *, since: datetime) 
 def due_of(row: Record, known: Sequence[Period]) -> Due:
     """Return what is made of a row of `meter` and its periods."""
     server = Metered(row.server_id, row.started_at, row.ended_at, row.due_at, known)
-    return Due(row.account_id, server, traffic_of(row) if row.traffic_at else None)
+    traffic = traffic_of(row) if row.traffic_at else None
+    return Due(row.account_id, server, traffic, Month(row.month_at, row.month_micro))
 
 
 def traffic_of(row: Record) -> Traffic:
@@ -189,11 +206,12 @@ _SETTLED = text(
     " WHEN ended_at <= told.at + interval '1 hour' THEN NULL ELSE told.at + interval '1 hour' END,"
     " traffic_at = told.traffic_at, received_bytes = coalesce(told.received, received_bytes),"
     " sent_bytes = coalesce(told.sent, sent_bytes), over_bytes = coalesce(told.over_bytes, meter.over_bytes),"
-    " over_micro = coalesce(told.over_micro, meter.over_micro)"
+    " over_micro = coalesce(told.over_micro, meter.over_micro), month_at = told.month_at,"
+    " month_micro = told.month_micro"
     " FROM unnest(CAST(:servers AS bigint[]), CAST(:at AS timestamptz[]), CAST(:traffic_at AS timestamptz[]),"
     " CAST(:received AS bigint[]), CAST(:sent AS bigint[]), CAST(:over_bytes AS bigint[]),"
-    " CAST(:over_micro AS bigint[]))"
-    " AS told (server_id, at, traffic_at, received, sent, over_bytes, over_micro)"
+    " CAST(:over_micro AS bigint[]), CAST(:month_at AS timestamptz[]), CAST(:month_micro AS bigint[]))"
+    " AS told (server_id, at, traffic_at, received, sent, over_bytes, over_micro, month_at, month_micro)"
     " WHERE meter.server_id = told.server_id"
 )
 
@@ -218,6 +236,8 @@ async def append(conn: Connection, entries: Sequence[Entry], settled: Sequence[S
             "sent": _array(one and one.sent_bytes for one in traffic),
             "over_bytes": _array(one and one.over_bytes for one in traffic),
             "over_micro": _array(one and one.charged_micro for one in traffic),
+            "month_at": _array(one.month.at for one in settled),
+            "month_micro": _array(one.month.micro for one in settled),
         },
     )
 

@@ -1,5 +1,6 @@
 """An account's books as the API shows them: amounts are exact, as texts."""
 
+from collections.abc import AsyncIterable
 from datetime import datetime
 from typing import Annotated
 
@@ -123,15 +124,22 @@ def notice(row: Record) -> Notice:
     return {"id": row.id, "kind": row.kind, "text": row.text, "created_at": iso(row.created_at)}
 
 
-def usage(servers: list[Used], settings: Settings, at: datetime) -> Usage:
+async def usage(servers: AsyncIterable[list[Used]], settings: Settings, at: datetime) -> Usage:
     """Return what servers cost in the month of `at`."""
-    seen = [(one, forecast(one, int(settings.traffic_price * MICRO), at)) for one in servers]
+    shown: list[ServerCost] = []
+    micro = whole_micro = 0
+    async for some in servers:
+        for one in some:
+            cost = forecast(one, int(settings.traffic_price * MICRO), at)
+            shown.append(_server(one, cost))
+            micro += cost.micro
+            whole_micro += cost.whole_micro
     return {
         "month": f"{at:%Y-%m}",
         "currency": settings.currency,
-        "cost": exact(sum(cost.micro for _, cost in seen)),
-        "forecast": exact(sum(cost.whole_micro for _, cost in seen)),
-        "servers": [_server(*one) for one in seen],
+        "cost": exact(micro),
+        "forecast": exact(whole_micro),
+        "servers": shown,
     }
 
 

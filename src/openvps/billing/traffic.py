@@ -141,7 +141,7 @@ def _closings(server: Metered, begin: datetime, end: datetime) -> Iterator[datet
 
 
 def _present_hour(server: Metered, at: datetime) -> datetime:
-    return clock(at) if server.ended_at is None else clock(min(at, server.ended_at - LEAST))
+    return clock(at if server.ended_at is None else server.ended_at - LEAST)
 
 
 def _due(server: Metered, hour: datetime) -> datetime:
