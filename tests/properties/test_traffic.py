@@ -161,8 +161,12 @@ def test_a_turn_before_anything_can_be_settled_changes_nothing() -> None:
 def test_a_server_that_ends_as_its_next_hour_would_begin_pays_its_last_traffic_after_its_end() -> None:
     begun = JUNE + timedelta(minutes=6)
     server = a_server(started_at=begun, ended_at=begun + HOUR, periods=[Period(begun, 0, 672)])
-    [one], known = settle(server, Traffic(JUNE, charged_micro=7), {JUNE: (3 * GB, 0)}, begun + 2 * HOUR)
-    assert (one.at, one.due_at, one.over_bytes) == (JUNE, begun + HOUR + timedelta(minutes=5), 2 * GB)
+    both, known = settle(server, Traffic(JUNE, charged_micro=7), {JUNE: (700 * GB, 0)}, begun + 2 * HOUR)
+    due_at = begun + HOUR + timedelta(minutes=5)
+    assert both == [
+        Overage(JUNE, 1, due_at, 0, 28 * GB),
+        Overage(JUNE + HOUR, 1, due_at, 28 * GB, 699 * GB),
+    ]
     assert known.charged_micro == 7
 
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 
 # Only the present month is ever asked for. What is charged of an older one later moves the sum on to a new month.
 SUMS = """
