@@ -1,6 +1,7 @@
 """What OpenVPS itself costs while its servers do nothing: CPU and memory of api, worker and PostgreSQL.
 
-The engine's daemon would run without us; it and `openvps up`, which only waits, are shown beside the sum.
+The engine's daemon would run without us; it, the console process, which waits for somebody to open a terminal, and
+`openvps up`, which waits for the others to end, are shown beside the sum.
 CPU time of children that ended counts with their parents', so what came and went in between isn't lost.
 """
 
@@ -67,12 +68,14 @@ def report(
     for one in after:
         pss[one.kind] += pss_mb(one.pid)
         count[one.kind] += 1
-    all_cpu, all_pss = sum(cpu.values()), sum(pss.values())
-    rows = [
-        [kind, str(count[kind]), f"{cpu[kind]:.2f}", f"{pss[kind]:.1f}"]
-        for kind in (*OURS, *sorted({*cpu} - {*OURS}))
-    ]
-    rows.append(["**together**", str(len(after)), f"**{all_cpu:.2f}**", f"**{all_pss:.1f}**"])
+    all_cpu, all_pss = (sum(of_kind[kind] for kind in OURS) for of_kind in (cpu, pss))
+
+    def row(kind: str, name: str) -> list[str]:
+        return [name, str(count[kind]), f"{cpu[kind]:.2f}", f"{pss[kind]:.1f}"]
+
+    rows = [row(kind, kind) for kind in OURS]
+    rows.append(["**together**", str(sum(count[kind] for kind in OURS)), f"**{all_cpu:.2f}**", f"**{all_pss:.1f}**"])
+    rows += [row(kind, f"{kind} (beside)") for kind in sorted({*cpu} - {*OURS})]
     for name, old, new in beside:
         if old and new:
             own = (new.own_s - old.own_s) / seconds * 100

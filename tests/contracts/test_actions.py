@@ -129,11 +129,11 @@ async def test_a_token_revoked_while_it_waits_gets_no_answer(world: World) -> No
 async def test_many_who_wait_hold_no_connections(world: World) -> None:
     client = await world.a_client()
     number = await world.a_server(client, status="provisioning")
-    waiting = [asyncio.create_task(client("GET", f"/servers/{number}/?wait=2")) for _ in range(40)]
+    waiting = [asyncio.create_task(client("GET", f"/servers/{number}/?wait=60")) for _ in range(40)]
     await asyncio.sleep(0.7)
-    began = time.monotonic()
+    # Five who held theirs would have the others and this one refused after ten seconds.
     assert (await client("GET", "/account/me/")).status_code == 200
-    assert time.monotonic() - began < 1
+    await world.sql("UPDATE server SET status = 'active' WHERE id = :id", id=number)
     assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
 
 
