@@ -15,7 +15,6 @@ import psycopg
 from fastapi import FastAPI
 
 from factories import ED25519, Client, World
-from incusd import Incusd
 from openvps import migrations
 from openvps.compute.systems import queries as systems
 from openvps.core import settings
@@ -48,6 +47,11 @@ class Installation:
         with psycopg.connect(self.database_url, autocommit=True) as conn:
             done = conn.execute(statement.encode(), values)
             return done.fetchall() if done.description else []
+
+    def deadlocks(self) -> int:
+        """Return how many deadlocks PostgreSQL has ended; processes tell it so as they end, at the latest."""
+        [(count,)] = self.sql("SELECT sum(deadlocks)::int FROM pg_stat_database")
+        return count
 
     def start(self, *, apis: int, workers: int, worker: tuple[str, ...] = WORKER) -> None:
         """Start processes, and wait until they are ready."""
@@ -145,19 +149,19 @@ async def _seed(url: str) -> None:
     await database.close()
 
 
-def on_incus(made: Installation, daemon: Incusd, project: str) -> None:
+def on_incus(made: Installation, socket: Path, project: str) -> None:
     """Have the cell be a real daemon's, with the light image."""
     image = made.folder / "tiny.tar"
     build_tiny_image(image)
 
     async def prepare() -> None:
-        engine = open_engine(daemon.socket, project, project)
+        engine = open_engine(socket, project, project)
         fingerprint = await engine.add_image(image)
         await engine.close()
         await _reached(made.database_url, fingerprint)
 
     asyncio.run(prepare())
-    made.sql("UPDATE cell SET socket = %s, project = %s, pool = %s", str(daemon.socket), project, project)
+    made.sql("UPDATE cell SET socket = %s, project = %s, pool = %s", str(socket), project, project)
 
 
 def on_simulated(made: Installation, *, takes_s: float) -> tuple[Running, tuple[str, ...]]:

@@ -29,6 +29,7 @@ import power_cut
 import soak
 import steps
 import systemd
+import take_up
 from tables import say
 
 import lab as whole
@@ -74,6 +75,7 @@ def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
         "steps": lambda: steps.run(asked.steps),
         "cluster": clusters.run,
         "soak": lambda: _soak(asked),
+        "take-up": lambda: take_up.run(rounds=asked.rounds),
     }
     if asked.bench == "api" and asked.alone:
         return lambda: api.run(None, quick=asked.quick)
@@ -125,6 +127,8 @@ def _arguments() -> argparse.Namespace:
     seven.add_argument("--rate", type=float, default=200, help="requests a second (200)")
     seven.add_argument("--seconds", type=float, default=60)
     seven.add_argument("--only", choices=["real", "simulated"], help="one of the two runs")
+    taken = benches.add_parser("take-up", help="how soon a killed worker's jobs are taken up by another one")
+    taken.add_argument("--rounds", type=int, default=20, help="kills (20)")
     eight = benches.add_parser("steps", help="random operations against a model, on a simulated engine that fails")
     eight.add_argument("--steps", type=int, default=10_000)
     benches.add_parser("cluster", help="prove a cluster of three as a cell: members killed, quorum lost and back")

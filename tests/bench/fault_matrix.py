@@ -1,266 +1,238 @@
 """The whole matrix of deaths: a real worker is killed at each commit on the way to each goal, an api at each answer.
 
-Each worker is killed (SIGKILL) right before or right after its n-th commit for one server, for every n until the goal
-is reached without one. Nobody clears up: a last worker finds what they left. Then the tests of tests/faults/ run on
-an engine of their own. The report is Markdown; the last one is kept in docs/faults.md.
+Two lanes (`fault_lane.py`), each with half of the goals, run on one engine of their own; then the tests of
+tests/faults/ run on it. The report is a section of docs/faults.md, which is written anew with each row that ends: a
+run that is interrupted leaves what it saw, and says that it was.
 """
 
-import asyncio
+import json
 import os
+import re
+import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-import xml.etree.ElementTree as ET  # of our own pytest
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import httpx2
+from fault_lane import GOALS, SIDES
 from tables import say, table
 
-from factories import Client
-from incusd import an_incusd
-from installation import Installation, an_installation, on_incus
-from killed import Kill, a_mortal_api, a_mortal_worker, on_its_way
-from openvps.core.db import Database
-from openvps.engine.incus import open_engine
-from running import Running, free_port, listens
-from sound import unsound
+from incusd import FEATURES, Incusd, an_incusd
 
-LETTERS = "".join(chr(ord("a") + os.getpid() // 26**place % 26) for place in range(3))
-PROJECT = f"openvps-kill-{LETTERS}"  # the tests' interfaces are named after its end
-GOALS = {
-    # goal: status before, status after, how often its commits are tried at most
-    "create": (None, "active", 12),
-    "start": ("stopped", "active", 12),
-    "stop": ("active", "stopped", 12),
-    "reboot": ("active", "active", 12),
-    "resize": ("active", "active", 12),
-    "delete": ("active", None, 12),
-}
-PATIENCE_S = 120.0
-TAKEN_UP_S = 30.0  # at p95
+LETTERS = "".join(chr(ord("a") + os.getpid() // 26**place % 26) for place in range(2))
+PROJECT = f"openvps-kil{LETTERS}"  # a lane's ends with one letter more; interfaces are named after its last four
+LANES = (
+    ("create", "stop", "start"),
+    ("reboot", "resize", "delete"),
+)  # what is left where one ends is used by the next
+MOST, QUICK = 12, 2  # commits of a goal that are tried
+REPORT = Path("docs/faults.md")
+HEADING = "## The last run of the whole matrix"
+KILLS = (
+    "A worker is killed right before and right after each commit for one server; seconds are from that kill until the"
+    " action had ended, while other workers were being killed, too:"
+)
+HEAD = ["goal", "commits", "workers killed", "goal reached", "named error", "wrong", "median, s", "most, s"]
+DONE = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED) tests/faults/(\w+)\.py::(\S+)")
+COUNTED = re.compile(r"^(\d+) tests? collected")
 
 
-@dataclass(frozen=True)
-class Death:
-    """One kill, and how its server fared."""
+@dataclass
+class Seen:
+    """What a run has seen so far."""
 
-    goal: str
-    kill: Kill
-    server: int
-    at: float  # seconds since the epoch
+    quick: bool
+    began: float = field(default_factory=time.time)
+    revision: str = ""
+    load: str = ""
+    state: str = "**Interrupted: this is what it had seen by then.**"
+    goals: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    apis: dict[tuple[str, str], list[str]] = field(default_factory=dict[tuple[str, str], list[str]])
+    kills: Counter[str] = field(default_factory=Counter[str])
+    ended: list[int] = field(default_factory=list[int])  # deadlocks of each lane that came to its end
+    tests: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
+    failed_tests: list[str] = field(default_factory=list[str])
+    collected: int = 0
+    wrong: list[str] = field(default_factory=list[str])
 
+    @property
+    def rows(self) -> tuple[int, int, int]:
+        """How many rows passed, failed, and there are."""
+        each = [not one["wrong"] for one in self.goals.values()] + [not one for one in self.apis.values()]
+        tests = sum((one for one in self.tests.values()), Counter[str]())
+        passed = sum(each) + tests["PASSED"]
+        failed = len(each) - sum(each) + tests["FAILED"] + tests["ERROR"]
+        return passed, failed, len(GOALS) * (1 + len(SIDES)) + self.collected
 
-class Matrix:
-    """An installation with one api, whose workers are killed."""
+    def take(self, told: dict[str, Any]) -> None:
+        """Take in a line of a lane."""
+        match told.pop("kind"):
+            case "kill":
+                self.kills[told["goal"]] += 1
+                say(f"{self.clock()} {told['goal']}: killed {told['side']} commit {told['at']}: {told['died']}")
+            case "goal":
+                self.goals[told["goal"]] = told
+                say(f"{self.clock()} {told['goal']}: {told['reached']} of {told['killed']} reached, {told['wrong']}")
+            case "api":
+                self.apis[told["goal"], told["side"]] = told["wrong"]
+                say(f"{self.clock()} api killed {told['side']} {told['goal']}: {told['wrong']}")
+            case _:
+                self.ended.append(told["deadlocks"])
+        self.write()
 
-    def __init__(self, made: Installation, customer: Client, socket: Path) -> None:
-        self.made, self.customer, self.socket = made, customer, socket
-        self.wrong: list[str] = []
-        self.rows: list[list[str]] = []
-        self.taken_up: list[float] = []
+    def clock(self) -> str:
+        """Return how far it is, and the time left."""
+        took, (passed, failed, all_rows) = time.time() - self.began, self.rows
+        at_most = 2 * (QUICK if self.quick else MOST)
+        parts = sum(at_most if goal in self.goals else min(self.kills[goal], at_most) for goal in GOALS)
+        of = len(GOALS) * at_most + 2 * len(self.apis) + self.collected
+        parts += 2 * len(self.apis) + passed + failed - len(self.goals) - len(self.apis)
+        left = took / parts * (of - parts) / 60 if parts else 0.0
+        return f"[{took / 60:.1f} min, {passed} passed, {failed} failed of {all_rows}, {left:.0f} min left at most]"
 
-    async def all(self, *, quick: bool) -> None:
-        for goal in GOALS:
-            await self._goal(goal, most=2 if quick else GOALS[goal][2])
+    def write(self) -> None:
+        """Write the section of the report."""
+        before = REPORT.read_text().partition(HEADING)[0].rstrip()
+        REPORT.write_text(f"{before}\n\n{HEADING}\n\n{self.text()}\n")
 
-    async def _goal(self, goal: str, *, most: int) -> None:
-        before, after, _ = GOALS[goal]
-        spare = await self._settled(before, 2 * most)
-        deaths: list[Death] = []
-        commits = 0
-        for at in range(1, most + 1):
-            died = [death for side in ("before", "after") if (death := await self._kill(goal, at, side, spare))]
-            deaths += died
-            if not died:
-                break
-            commits = at
-        said = self.made.folder / f"last-{goal}.log"
-        last = Running([sys.executable, "-P", "-m", "openvps", "worker"], said).start()
-        try:
-            await self._until(lambda: not self.made.sql("SELECT 1 FROM server WHERE look_at IS NOT NULL"))
-        finally:
-            await asyncio.to_thread(last.end)
-        await self._judge(goal, after, commits, deaths)
-
-    async def _settled(self, status: str | None, number: int) -> list[int]:
-        """Return servers that are where the goal begins, made by a worker that nobody kills."""
-        if status is None:
-            return [0] * number
-        log = self.made.folder / "maker.log"
-        maker = Running([sys.executable, "-P", "-m", "openvps", "worker"], log).start()
-        servers = [await on_its_way(self.customer, "create", 0) for _ in range(number)]
-        await self._until(lambda: not self.made.sql("SELECT 1 FROM server WHERE look_at IS NOT NULL"))
-        if status == "stopped":
-            for server in servers:
-                await on_its_way(self.customer, "stop", server)
-            await self._until(lambda: not self.made.sql("SELECT 1 FROM server WHERE look_at IS NOT NULL"))
-        await asyncio.to_thread(maker.end)
-        return servers
-
-    async def _kill(self, goal: str, at: int, side: str, spare: list[int]) -> Death | None:
-        """Kill a worker on the way of a server; None where it was there before the commit came."""
-        server = spare.pop()
-        kill = Kill(at, "before" if side == "before" else "after")
-        log = self.made.folder / f"{goal}-{at}-{side}.log"
-        # For create the server isn't known yet: whichever is looked at counts, and no other is on its way.
-        if not server:
-            await self._until(
-                lambda: not self.made.sql("SELECT 1 FROM server WHERE look_at IS NOT NULL"), helped=True
+    def text(self) -> str:
+        """Return the report."""
+        passed, failed, all_rows = self.rows
+        moment = f"{datetime.fromtimestamp(self.began, UTC):%Y-%m-%d %H:%M} UTC"
+        took, quick = (time.time() - self.began) / 60, " --quick" if self.quick else ""
+        head = f"`script/bench faults{quick}`, begun on {moment} at {self.revision}, load average {self.load};"
+        failures = f"**{failed} failed**" if failed else "none failed"
+        parts = [f"{head} {took:.0f} minutes. {self.state}", f"Rows: {passed} passed, {failures}, of {all_rows}."]
+        if self.goals:
+            parts += [KILLS, table(HEAD, [_row(one) for one in self.goals.values()])]
+        if self.apis:
+            good = sum(not one for one in self.apis.values())
+            parts.append(
+                "An api is killed right before and right after the commit of each goal's request, and its client"
+                f" repeats it with its Idempotency-Key: {good} of {len(self.apis)} ended in one action and a sound"
+                " installation."
             )
-        worker = a_mortal_worker(log, kill, server)
-        await asyncio.to_thread(worker.says, "worker_ready")
-        server = await on_its_way(self.customer, goal, server)
-        at_rest = f"SELECT 1 FROM server WHERE id = {server} AND look_at IS NOT NULL"
-        await self._until(lambda: worker.code is not None or not self.made.sql(at_rest))
-        if worker.code is None:
-            await asyncio.sleep(0.3)  # right after its last commit
-        if worker.code is None:
-            await asyncio.to_thread(worker.end)
-            return None
-        if worker.code != -9:
-            self.wrong.append(f"{goal}: the worker ended with {worker.code}, see {log}")
-        return Death(goal, kill, server, time.time())
+        if self.ended:
+            parts.append(f"Deadlocks that PostgreSQL saw in {len(self.ended)} lanes: {sum(self.ended)}.")
+        if self.tests:
+            head = ["tests/faults/, on the light image", "passed", "failed", "skipped"]
+            rows = [
+                [f"`{name}`", f"{one['PASSED']}", f"{one['FAILED'] + one['ERROR']}", f"{one['SKIPPED']}"]
+                for name, one in sorted(self.tests.items())
+            ]
+            parts.append(table(head, rows))
+        wrong = [*self.wrong, *(each for one in self.goals.values() for each in one["wrong"])]
+        wrong += [f"api killed {side} {goal}: {one}" for (goal, side), all_ in self.apis.items() for one in all_]
+        wrong += [f"failed: {one}" for one in self.failed_tests]
+        parts += ["\n".join(f"- {' '.join(one.split())[:400]}" for one in wrong)] if wrong else []
+        return "\n\n".join(parts)
 
-    async def _judge(self, goal: str, after: str | None, commits: int, deaths: list[Death]) -> None:
-        reached, named, took = 0, 0, list[float]()
-        for death in deaths:
-            answer = await self.customer("GET", f"/servers/{death.server}/")
-            status = answer.json()["status"] if answer.status_code == 200 else None
-            rows = self.made.sql(
-                "SELECT status, error, extract(epoch FROM finished_at) FROM action"
-                " WHERE kind = %s AND subject_id = %s ORDER BY id DESC LIMIT 1",
-                f"server.{goal}",
-                death.server,
-            )
-            [(ended, error, at)] = rows
-            took.append(max(0.0, float(at) - death.at))
-            if (status, ended) == (after, "completed"):
-                reached += 1
-            elif ended == "failed" and error:
-                named += 1
-            else:
-                self.wrong.append(f"{goal} {death.kill}: server {death.server} is {status}, its action {ended}")
-        self.wrong += [f"after {goal}: {one}" for one in await self._unsound()]
-        self.taken_up += took
-        p95 = statistics.quantiles(took, n=20, method="inclusive")[18] if len(took) > 1 else took[0]
-        spread = [f"{one:.1f}" for one in (statistics.median(took), p95, max(took))]
-        self.rows.append([goal, f"{commits}", f"{len(deaths)}", f"{reached}", f"{named}", *spread])
 
-    async def apis(self) -> None:
-        """Kill an api at the commit of each goal's request, and repeat what it didn't answer."""
-        for goal in GOALS:
-            for side in ("before", "after"):
-                [server] = await self._settled(GOALS[goal][0], 1)
-                port = free_port()
-                kill = Kill(1, "before" if side == "before" else "after")
-                api = a_mortal_api(self.made.folder / f"api-{goal}-{side}.log", port, kill)
-                await asyncio.to_thread(listens, api, port)
-                seen = self.made.sql("SELECT count(*) FROM action WHERE kind = %s", f"server.{goal}")[0][0]
-                key = {"Idempotency-Key": f"{goal}-{side}"}
-                try:
-                    async with httpx2.AsyncClient(
-                        base_url=f"http://127.0.0.1:{port}/api/v1", trust_env=False
-                    ) as http:
-                        await on_its_way(Client(0, self.customer.token, http), goal, server, headers=key)
-                    self.wrong.append(f"{goal}: an api that dies {side} its commit has answered")
-                except httpx2.HTTPError:
-                    await asyncio.to_thread(api.dies)
-                if goal != "delete" or side == "before":  # what is deleted is gone: a second time it is 404
-                    await on_its_way(self.customer, goal, server, headers=key)
-                now = self.made.sql("SELECT count(*) FROM action WHERE kind = %s", f"server.{goal}")[0][0]
-                if now != seen + 1:
-                    self.wrong.append(f"{goal}: {now - seen} actions, one was asked for, api killed {side}")
-                await self._settled("active", 0)
-                self.wrong += [f"after {goal}, api killed {side}: {one}" for one in await self._unsound()]
-
-    async def _unsound(self) -> list[str]:
-        database, engine = Database(self.made.database_url), open_engine(self.socket, PROJECT, PROJECT)
-        try:
-            return await unsound(database, engine)
-        finally:
-            await engine.close()
-            await database.close()
-
-    async def _until(self, seen: Callable[[], bool], *, helped: bool = False) -> None:
-        """Wait until it is seen; `helped` by a worker that isn't killed."""
-        helper = None
-        began = time.monotonic()
-        while not await asyncio.to_thread(seen):
-            if helped and helper is None:
-                log = self.made.folder / "helper.log"
-                helper = Running([sys.executable, "-P", "-m", "openvps", "worker"], log).start()
-            assert time.monotonic() - began < PATIENCE_S, self.made.sql("SELECT id, status FROM server")
-            await asyncio.sleep(0.05)
-        if helper is not None:
-            await asyncio.to_thread(helper.end)
+def _row(one: dict[str, Any]) -> list[str]:
+    took = one["took"] or [0.0]
+    commits = f"{one['commits']}" if one["whole"] else f"the first {one['commits']}"
+    numbers = [f"{one[name]}" for name in ("killed", "reached", "named")]
+    spread = [f"{statistics.median(took):.1f}", f"{max(took):.1f}"]
+    return [one["goal"], commits, *numbers, f"{len(one['wrong'])}", *spread]
 
 
 def run(*, quick: bool) -> bool:
     """Run the matrix; returns whether everything was as it must be."""
-    moment, load = f"{datetime.now(UTC):%Y-%m-%d %H:%M}", f"{os.getloadavg()[0]:.2f}"
-    say(f"Seen on {moment} UTC at commit {_commit()}, load average {load}.\n")
-    with an_incusd(project=PROJECT) as daemon:
-        with an_installation(IPV4_POOL="10.95.0.0/20", NIC_PREFIX="kil", STOP_GRACE_S="2") as made:
-            on_incus(made, daemon, PROJECT)
-            made.start(apis=1, workers=0)
-            matrix = Matrix(made, made.customer(), daemon.socket)
-            asyncio.run(_with_api(matrix, quick=quick))
-        head = ["goal", "commits", "workers killed", "goal reached", "named error", "median, s", "p95, s", "most, s"]
-        say("A worker killed right before and right after each commit, until the server was settled again:\n")
-        say(table(head, matrix.rows) + "\n")
-        p95 = statistics.quantiles(matrix.taken_up, n=20, method="inclusive")[18]
-        met = p95 <= TAKEN_UP_S
-        verdict = "met" if met else "**missed**"
-        say(f"p95 of all {len(matrix.taken_up)}: {p95:.1f} s; target at most {TAKEN_UP_S:.0f} s: {verdict}.\n")
-        said = "one action each" if not any("api" in one for one in matrix.wrong) else "see below"
-        say(f"An api killed right before and right after the commit of each goal, its client repeating: {said}.\n")
-        for one in matrix.wrong:
-            say(f"WRONG: {one}")
-        return _engine_faults(daemon.socket, quick=quick) and met and not matrix.wrong
+    seen = Seen(quick, revision=_revision(), load=f"{os.getloadavg()[0]:.1f}")
+    seen.write()
+    try:
+        with an_incusd(project=PROJECT) as daemon, tempfile.TemporaryDirectory(prefix="openvps-lanes-") as folder:
+            _lanes(seen, daemon, Path(folder))
+            _tests(seen, daemon)
+        seen.state = "It ran to its end."
+    finally:
+        seen.write()
+    say(seen.text())
+    deadlocks = sum(seen.ended) > 0 or len(seen.ended) < len(LANES)
+    return not deadlocks and not seen.wrong and seen.rows[1] == 0 and seen.rows[0] > 0
 
 
-async def _with_api(matrix: Matrix, *, quick: bool) -> None:
-    base = f"http://127.0.0.1:{matrix.made.ports[0]}/api/v1"
-    async with httpx2.AsyncClient(base_url=base, trust_env=False, timeout=30) as http:
-        matrix.customer = Client(matrix.customer.account_id, matrix.customer.token, http)
-        await matrix.all(quick=quick)
-        await matrix.apis()
+def _lanes(seen: Seen, daemon: Incusd, folder: Path) -> None:
+    """Run both lanes, and take in what they tell as they tell it."""
+    lanes: list[tuple[subprocess.Popen[bytes], Path, Path]] = []
+    read: Counter[Path] = Counter()
+    try:
+        for number, goals in enumerate(LANES):
+            project = f"{PROJECT}{'ab'[number]}"
+            daemon.run("storage", "create", project, "dir")
+            daemon.run("project", "create", project, *FEATURES)
+            out, log = folder / f"{number}.jsonl", folder / f"{number}.log"
+            out.touch()
+            words = [f"{daemon.socket}", project, f"{number}", f"{QUICK if seen.quick else MOST}", f"{out}", *goals]
+            argv = [sys.executable, str(Path(__file__).with_name("fault_lane.py")), *words]
+            with log.open("wb") as into:
+                lanes.append((subprocess.Popen(argv, stdout=into, stderr=into), out, log))
+        while any(lane.poll() is None for lane, _, _ in lanes):
+            time.sleep(1)
+            _take_in(seen, [out for _, out, _ in lanes], read)
+        _take_in(seen, [out for _, out, _ in lanes], read)
+        for lane, _, log in lanes:
+            if lane.returncode:
+                seen.wrong.append(f"a lane ended with {lane.returncode}: {log.read_text(errors='replace')[-1500:]}")
+    finally:
+        for lane, _, _ in lanes:
+            lane.send_signal(signal.SIGTERM)
+        for lane, _, _ in lanes:
+            lane.wait(60)
 
 
-def _engine_faults(socket: Path, *, quick: bool) -> bool:
-    """Run the tests of faults on this engine, and count them by file."""
-    report = Path(f"/tmp/openvps-faults-{os.getpid()}.xml")  # noqa: S108 -- ours, and removed
-    where = {"SOCKET": str(socket), "PROJECT": PROJECT, "POOL": PROJECT, "IMAGE": "none"}
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}"),
-            *(["tests/faults/test_killed_workers.py"] if quick else ["tests/faults"]),
-        ],
-        env={
-            **{key: value for key, value in os.environ.items() if not key.startswith("OPENVPS_")},
-            **{f"OPENVPS_TEST_{key}": value for key, value in where.items()},
-        },
-        capture_output=True,
-        text=True,
-        check=False,
+def _take_in(seen: Seen, files: list[Path], read: Counter[Path]) -> None:
+    for file in files:
+        lines = [line for line in file.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        for line in lines[read[file] :]:
+            seen.take(json.loads(line))
+        read[file] = len(lines)
+
+
+def _tests(seen: Seen, daemon: Incusd) -> None:
+    """Run the tests of faults on this engine, and count them by file as they end."""
+    where = {"SOCKET": str(daemon.socket), "PROJECT": PROJECT, "POOL": PROJECT, "IMAGE": "none"}
+    env = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("OPENVPS_")},
+        **{f"OPENVPS_TEST_{key}": value for key, value in where.items()},
+        "PYTHONUNBUFFERED": "1",
+    }
+    what = ["tests/faults/test_killed_workers.py"] if seen.quick else ["tests/faults"]
+    pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *what]
+    listed = subprocess.run(
+        [*pytest, "-q", "--collect-only", "-n0"], env=env, capture_output=True, text=True, check=False
     )
-    cases: dict[str, list[bool]] = {}
-    for case in ET.parse(report).iter("testcase"):  # noqa: S314 -- of our own pytest
-        failed = case.find("failure") is not None or case.find("error") is not None
-        cases.setdefault(case.attrib["classname"].rpartition(".")[2], []).append(not failed)
-    report.unlink()
-    say("The tests of tests/faults/, on the light image:\n")
-    rows = [[f"`{name}`", f"{len(seen)}", f"{sum(seen)}"] for name, seen in sorted(cases.items())]
-    say(table(["file", "cases", "passed"], rows))
-    if done.returncode:
-        say(done.stdout[-3000:])
-    return done.returncode == 0
+    seen.collected = sum(int(found[1]) for line in listed.stdout.splitlines() if (found := COUNTED.match(line)))
+    tail: list[str] = []
+    with subprocess.Popen([*pytest, "-v", "-n2"], env=env, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        try:
+            for line in running.stdout:
+                tail = [*tail[-120:], line]
+                if done := DONE.search(line):
+                    how, name, case = done.groups()
+                    seen.tests.setdefault(name, Counter())[how] += 1
+                    if how in {"FAILED", "ERROR"}:
+                        seen.failed_tests.append(f"{name}.py::{case}")
+                    say(f"{seen.clock()} {how} {name}.py::{case}")
+                    seen.write()
+        finally:
+            running.terminate()
+    if running.returncode:
+        say("".join(tail))
 
 
-def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
+def _revision() -> str:
+    """Return the commit, and whether there is more than it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "tests")
+    return f"{git('rev-parse', '--short', 'HEAD') or 'unknown'}{' with changes' if changed else ''}"

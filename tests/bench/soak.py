@@ -88,6 +88,8 @@ class Soak:
     created: list[int] = field(default_factory=list[int])
     locks: dict[int, asyncio.Lock] = field(default_factory=dict[int, asyncio.Lock])
     number: int = 0
+    behind_ms: list[float] = field(default_factory=list[float])  # how late requests were begun, by this process
+    took_s: float = 0.0
 
     async def run(self, rate: float, seconds: float) -> None:
         """Begin `rate` requests a second."""
@@ -101,10 +103,12 @@ class Soak:
         under_way: set[asyncio.Task[None]] = set()
         for step in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, began + step / rate - loop.time()))
+            self.behind_ms.append((loop.time() - began - step / rate) * 1e3)
             task = asyncio.create_task(self._one(loop.time()))
             under_way.add(task)
             task.add_done_callback(under_way.discard)
         await asyncio.gather(*under_way)
+        self.took_s = loop.time() - began
 
     async def _one(self, due: float) -> None:
         draw = self.random.random()
@@ -203,7 +207,7 @@ def run(*, rate: float, seconds: float, simulated: bool) -> bool:
                 made.kill()
                 engine.kill()
     with an_incusd(project=PROJECT) as daemon, an_installation(IPV4_POOL="10.94.0.0/20", NIC_PREFIX="soak") as made:
-        on_incus(made, daemon, PROJECT)
+        on_incus(made, daemon.socket, PROJECT)
         return _run(made, None, rate, seconds, creating=0.0, socket=daemon.socket)
 
 
@@ -225,6 +229,8 @@ def _run(
     wrong = soak.wrong[:20] + asyncio.run(_held_against(soak, socket))
     codes = made.end()
     wrong += [f"{name} ended with {code}" for name, code in codes.items() if code not in {0, -15}]
+    if deadlocks := made.deadlocks():
+        wrong.append(f"PostgreSQL saw {deadlocks} deadlocks")
     late = statistics.quantiles(soak.late_ms, n=100)
     rows = [
         ["requests answered", f"{len(soak.late_ms)}"],
@@ -234,7 +240,11 @@ def _run(
         ["servers made on the way", f"{len(soak.created)}"],
         ["answered within, median, ms", f"{late[49]:.0f}"],
         ["answered within, p99, ms", f"{late[98]:.0f}"],
+        ["begun later than asked for, p99, ms", f"{statistics.quantiles(soak.behind_ms, n=100)[98]:.0f}"],
+        ["requests a second", f"{len(soak.late_ms) / soak.took_s:.0f}"],
+        ["deadlocks that PostgreSQL saw", f"{deadlocks}"],
         ["load average at the start", load],
+        ["load average at the end", f"{os.getloadavg()[0]:.2f}"],
         ["wrong", f"{len(wrong)}"],
     ]
     say(table(["", "seen"], rows) + "\n")

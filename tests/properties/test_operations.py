@@ -7,6 +7,7 @@ rest, as the model has it, and the installation sound.
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -46,7 +47,7 @@ from sound import ALWAYS, audited, broken, unsound
 STEPS = int(os.environ.get("OPENVPS_TEST_STEPS", "120"))
 A_STORY = 40
 CUSTOMERS = 3
-NUMBERS = count()
+NUMBERS, STORIES = count(), count(1)
 FAULTS = (
     "look",
     "create",
@@ -77,6 +78,8 @@ LEVELS = {
 UNDER_WAY = (
     "SELECT 1 FROM server WHERE look_at IS NOT NULL UNION ALL SELECT 1 FROM snapshot WHERE look_at IS NOT NULL"
 )
+DEADLOCKS = "SELECT deadlocks FROM pg_stat_database WHERE datname = %s"
+BEGAN = time.monotonic()
 servers = st.integers(0, 11)  # of those that there are, counted round
 customers = st.integers(0, CUSTOMERS - 1)
 
@@ -294,7 +297,10 @@ class Operations(RuleBasedStateMachine):
             self.runner.run(self.world.database.close())
             self.runner.close()
             with psycopg.connect(self.admin, autocommit=True) as conn:
+                [deadlocks] = conn.execute(DEADLOCKS, (self.name,)).fetchone() or (0,)
                 conn.execute(f"DROP DATABASE {self.name} WITH (FORCE)".encode())
+        assert deadlocks == 0, "PostgreSQL ended transactions that waited for each other"
+        _progress()
 
     async def _end(self) -> None:
         self.engine.heal()
@@ -359,6 +365,15 @@ class Operations(RuleBasedStateMachine):
 
     async def _look_at_cell(self) -> None:
         await watch.look_at_cell(self.context(), self.world.cell_id)
+
+
+def _progress() -> None:
+    """In a bench, say how far it is: on the terminal, which pytest leaves alone."""
+    stories, of = next(STORIES), max(1, STEPS // A_STORY)
+    if of > A_STORY and stories % 10 == 0:
+        took = time.monotonic() - BEGAN
+        left = took / stories * max(0, of - stories) / 60
+        os.write(2, f"{stories} of {of} stories in {took / 60:.1f} min, {left:.0f} min left\n".encode())
 
 
 def _mortal(database: Database, dies_at: int, *, before: bool) -> Database:
