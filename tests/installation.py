@@ -167,7 +167,7 @@ def on_incus(made: Installation, socket: Path, project: str) -> None:
 def on_simulated(made: Installation, *, takes_s: float) -> tuple[Running, tuple[str, ...]]:
     """Have the cell be SIMULATED: returns the engine's process, and the words of workers on it."""
     socket = str(made.folder / "simulated.sock")
-    argv = [sys.executable, "-P", SIMULATED, "serve", socket, str(takes_s)]
+    argv = [sys.executable, SIMULATED, "serve", socket, str(takes_s)]
     process = Running(argv, made.folder / "simulated.log").start()
     process.says("ready")
     from simulated_process import Reached  # noqa: PLC0415 -- it brings the worker's modules
@@ -177,7 +177,7 @@ def on_simulated(made: Installation, *, takes_s: float) -> tuple[Running, tuple[
         await _reached(made.database_url, fingerprint)
 
     asyncio.run(prepare())
-    return process, (sys.executable, "-P", SIMULATED, "worker", socket)
+    return process, (sys.executable, SIMULATED, "worker", socket)
 
 
 async def _reached(url: str, fingerprint: str) -> None:
