@@ -84,6 +84,10 @@ class Incusd:
         done = subprocess.run(argv, env=self._environment(), capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{done.stderr}\n{(self.folder / 'log').read_text()[-2000:]}"
 
+    def disk(self, pool: str, name: str) -> Path:
+        """Return where the disk of an instance is, as the daemon sees it; its project is named as its pool."""
+        return Path(f"/proc/{self.holder}/root{self.folder}/incus/storage-pools/{pool}/containers/{pool}_{name}")
+
     def kill(self) -> None:
         """Kill the daemon as the kernel would for want of memory; its servers run on."""
         assert self._daemon is not None

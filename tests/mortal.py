@@ -1,10 +1,11 @@
 """The real api or worker, in a process that kills itself (SIGKILL) at a commit: nothing of it runs afterwards.
 
     python mortal.py worker 3 before _agree 7   # right before the third commit of `_agree` for server 7
+    python mortal.py backups 1 after _end 9     # right after the first commit of `_end` for backup 9
     python mortal.py api 1 after any 0          # right after its first commit of a request, before the answer
 
-Only commits of looks at the server (of any, if 0) are counted, or of requests that write: so the same number is the
-same moment, whatever watchers do beside. `any`: of whichever function.
+Only commits of looks at the server or backup (of any, if 0) are counted, or of requests that write: so the same
+number is the same moment, whatever watchers do beside. `any`: of whichever function.
 """
 
 import inspect
@@ -83,12 +84,12 @@ class _counted:  # noqa: N801 -- used as a word
 
 
 def _counting(converge: Callable[..., Any], only: int) -> Callable[..., Any]:
-    async def counting(context: Context, server: int) -> None:
-        if only in {0, server}:
+    async def counting(context: Context, number: int) -> None:
+        if only in {0, number}:
             with _counted():
-                await converge(context, server)
+                await converge(context, number)
         else:
-            await converge(context, server)
+            await converge(context, number)
 
     return counting
 
@@ -100,6 +101,10 @@ def main() -> int:
     if what == "worker":
         openvps.worker.Database = Mortal
         openvps.worker.converge = _counting(openvps.worker.converge, int(only))
+        return openvps.worker.main()
+    if what == "backups":
+        openvps.worker.Database = Mortal
+        openvps.worker.backups.converge = _counting(openvps.worker.backups.converge, int(only))
         return openvps.worker.main()
     openvps.app.Database = Mortal
     openvps.accounts.route.Transaction = Counted

@@ -21,6 +21,7 @@ from openvps.engine.protocol import (
     RESTORING,
     Busy,
     Capacity,
+    Claim,
     DiskSnapshot,
     EngineError,
     Event,
@@ -182,6 +183,14 @@ class Simulated:
         if snapshot not in made.snapshots:
             raise Missing(snapshot)
         await self._operation(made, "restore", lambda: self._put_back(made, made.snapshots[snapshot]))
+
+    async def claim(self, name: str, snapshot: str) -> Claim:
+        """Say what reading a snapshot would come to. Raises Missing."""
+        kept = self._there(name).snapshots.get(snapshot)
+        if kept is None:
+            raise Missing(snapshot)
+        size_bytes, path = max(((len(content), path) for path, content in kept.disk.files.items()), default=(0, "/"))
+        return Claim(sum(map(len, kept.disk.files.values())), path, size_bytes)
 
     async def publish(self, name: str, snapshot: str) -> ImageOfDisk:
         """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing."""

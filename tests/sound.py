@@ -48,7 +48,8 @@ AT_REST = {
     "cells whose room is not their servers'": """
         SELECT cell.id FROM cell LEFT JOIN server ON server.cell_id = cell.id
         GROUP BY cell.id HAVING (used_vcpus, used_memory_mib, used_storage_gb) IS DISTINCT FROM
-        (coalesce(sum(server.vcpus), 0), coalesce(sum(server.memory_mib), 0), coalesce(sum(server.storage_gb), 0))""",
+        (coalesce(sum(server.vcpus), 0), coalesce(sum(server.memory_mib), 0), coalesce(sum(server.storage_gb), 0)
+        + coalesce(sum((SELECT sum(storage_gb) FROM snapshot WHERE server_id = server.id)), 0))""",
 }
 RUNS = {"active": "running", "stopped": "stopped", "suspended": "stopped", "error": "stopped"}
 

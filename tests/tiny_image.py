@@ -41,8 +41,8 @@ PROGRAMS = """
 """.split()
 
 
-def build_tiny_image(file: Path, note: str = "") -> None:
-    """Write the image as a unified tarball; another note makes another image."""
+def build_tiny_image(file: Path, note: str = "", *, padding_mib: int = 0) -> None:
+    """Write the image as a unified tarball; another note makes another image, and padding before it a slow one."""
     busybox = shutil.which("busybox")
     if busybox is None:
         pytest.fail("the tests need busybox: apt-get install busybox-static")
@@ -51,6 +51,8 @@ def build_tiny_image(file: Path, note: str = "") -> None:
             entry = tarfile.TarInfo(name)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
+        if padding_mib:
+            _add(tar, "rootfs/padding", bytes(padding_mib << 20), 0o644)
         for name, text in {**TEXTS, "rootfs/etc/note": note}.items():
             _add(tar, name, text.encode(), 0o644)
         _add(tar, "rootfs/bin/chpasswd", CHPASSWD.encode(), 0o755)

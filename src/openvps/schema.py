@@ -403,6 +403,7 @@ server = Table(
     _moment("admitted_at"),  # when its turn to be made came; null: it waits for it, see compute/servers/queue.py
     _moment("look_at"),  # when converge is due; null: nothing to do
     _moment("deadline_at"),  # when the transient status must have ended
+    _moment("stop_told_at"),  # when it was first told to shut down on its present way
     Column("error", Text),  # why the status is `error`, for the customer
     # what was promised
     _ref("plan_id", "plan.id"),
@@ -486,6 +487,7 @@ snapshot = Table(  # a server's disk as it was; goes with the server
     Column("description", Text, nullable=False, server_default=""),
     Column("status", Text, nullable=False, server_default="in_progress"),
     Column("wanted", Text, nullable=False, server_default="present"),
+    Column("storage_gb", Integer, nullable=False, server_default=text("0")),  # of its cell's room
     Column("size_bytes", BigInteger),  # what it alone keeps on the disk, where the engine can tell
     Column("error", Text),
     _moment("look_at"),  # when the worker is due to make it what is wanted; null: nothing to do

@@ -25,7 +25,7 @@ from openvps.billing.charge import Terms, charge
 from openvps.billing.standing import set_standing
 from openvps.cells import Cells
 from openvps.compute.backups import converge as backups
-from openvps.compute.backups import proof_wanted, schedule
+from openvps.compute.backups import proof_wanted, pruning, schedule
 from openvps.compute.consistency import look, nights
 from openvps.compute.consistency import queries as consistency
 from openvps.compute.servers import queue, watch
@@ -47,6 +47,7 @@ SWEEP_S = 5.0
 FORGET_S = 900.0
 FORGOTTEN_AT_ONCE = 5000  # events, or deliveries
 NIGHTS_S = 60.0
+PRUNE_S = 60.0  # between looks whether it is time
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
 POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
 
@@ -125,6 +126,7 @@ async def _work(app: App, context: Context, cells: Cells, changes: Changes) -> N
         asyncio.create_task(_every(context, "forget", FORGET_S, lambda: _forget(context))),
         asyncio.create_task(_every(context, "billing", context.settings.billing_interval_s, lambda: _bill(context))),
         asyncio.create_task(_every(context, "nights", NIGHTS_S, lambda: _back_up(context))),
+        asyncio.create_task(_every(context, "prune", PRUNE_S, lambda: pruning.prune(context))),
         asyncio.create_task(cells.keep()),
         asyncio.create_task(_let_go(app, in_hand)),
         asyncio.create_task(webhooks.follow(context.database, changes)),

@@ -3,6 +3,7 @@
 import pytest
 
 from factories import World
+from openvps.compute.consistency import queries as consistency
 from openvps.compute.servers.states import STATUSES, TRANSITIONS
 
 pytestmark = pytest.mark.anyio
@@ -142,3 +143,18 @@ async def test_a_server_and_a_snapshot_of_the_same_number_keep_their_actions_apa
     assert await world.a_snapshot(client, server, status="in_progress") == server
     kinds = [one["kind"] for one in (await client("GET", f"/servers/{server}/actions/")).json()["results"]]
     assert kinds == ["server.create"]
+
+
+async def test_a_cell_without_room_for_it_keeps_no_more_snapshots(world: World) -> None:
+    client = await world.a_client()
+    server = await world.a_server(client)
+    [(size,)] = await world.sql("SELECT storage_gb FROM server")
+    await world.sql("UPDATE cell SET room_storage_gb = :room", room=2 * size)
+    assert (await client("POST", f"/servers/{server}/snapshot/")).status_code == 201
+    assert await world.sql("SELECT used_storage_gb FROM cell") == [(2 * size,)]
+    answer = await client("POST", f"/servers/{server}/snapshot/")
+    assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+    assert "no room for another snapshot" in answer.json()["detail"]
+    assert await world.sql("SELECT count(*) FROM snapshot") == [(1,)]
+    async with world.database.begin() as conn:
+        assert await consistency.miscounted_rooms(conn) == []

@@ -90,3 +90,13 @@ def test_only_the_templates_of_a_start_are_taken_along() -> None:
     kept = at_starts({**OURS, "properties": {"os": "x"}, "templates": templates})
     assert kept["templates"] == {"/etc/hostname": {"when": ["start"], "template": "hostname.tpl"}}
     assert kept["properties"] == {}
+
+
+def test_words_that_another_tar_would_understand_otherwise_are_left_out() -> None:
+    planted = {"GNU.sparse.name": "../../etc/passwd", "GNU.sparse.realsize": "4", "path": "rootfs/a"}
+    tar = assembled({"name": "rootfs/a", "content": b"text", "pax_headers": planted})
+    entry = tar.getmember("rootfs/a")
+    assert set(entry.pax_headers) <= {"mtime", "path"}
+    content = tar.extractfile(entry)
+    assert content is not None
+    assert content.read() == b"text"

@@ -106,6 +106,20 @@ class Stage:
             await backups.converge(self.context(), backup)
             await asyncio.sleep(0.05)
 
+    async def restored(self, number: int, backup: int) -> None:
+        """Have worker and converge look in turn, as the sweep would, until neither has anything to do."""
+        began = time.monotonic()
+        while True:
+            waits = await self.world.sql("SELECT 1 FROM backup WHERE id = :id AND look_at IS NOT NULL", id=backup)
+            due = await self.due(number)
+            if not waits and not due:
+                return
+            assert time.monotonic() - began < PATIENCE_S, await self.told(number)
+            if waits:
+                await backups.converge(self.context(), backup)
+            if due:
+                await converge(self.context(), number, patience_s=0)
+
     async def has(self, number: int, path: str) -> bool:
         """Whether a running server has this file; asked once its guest answers for one that every server has."""
         began = time.monotonic()

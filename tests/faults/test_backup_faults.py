@@ -1,5 +1,6 @@
 """Backups, where engine or store fail: what is in the store is whole, and nothing stays in the engine."""
 
+import asyncio
 import io
 import json
 import os
@@ -14,10 +15,9 @@ from stage import Stage
 
 from factories import ED25519
 from openvps.compute.backups import converge as backups
-from openvps.compute.backups import lend, store
-from openvps.compute.servers.converge import converge
+from openvps.compute.backups import lend, pruning, store
 from openvps.engine.incus.client import Client as Incus
-from openvps.engine.protocol import Missing
+from openvps.engine.protocol import EngineError, Missing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
@@ -35,11 +35,18 @@ def run(*argv: str) -> None:
     subprocess.run(argv, check=True, timeout=60)
 
 
+def own(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "RESTIC_REPOSITORY": str(folder / "store"),
+        "RESTIC_PASSWORD_FILE": str(folder / "key"),
+    }
+
+
 def restic(folder: Path, *words: str, stdin: bytes = b"") -> bytes:
     """Run restic as the store's operator would."""
-    own = {"RESTIC_REPOSITORY": str(folder / "store"), "RESTIC_PASSWORD_FILE": str(folder / "key")}
     argv = ["restic", "--no-cache", *words]
-    done = subprocess.run(argv, env={**os.environ, **own}, input=stdin, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(argv, env=own(folder), input=stdin, capture_output=True, check=True, timeout=60)
     return done.stdout
 
 
@@ -57,20 +64,6 @@ async def nothing_in_the_engine(stage: Stage, number: int, backup: int) -> None:
     with pytest.raises(Missing):
         await stage.engine.engine.restore(f"vps-{number}", f"backup-{backup}")
     await stage.agree(number, "stopped")
-
-
-async def restored(stage: Stage, number: int, backup: int) -> None:
-    """Have worker and converge look in turn, as the sweep would, until neither has anything to do."""
-    for _ in range(200):
-        waits = await stage.world.sql("SELECT 1 FROM backup WHERE id = :id AND look_at IS NOT NULL", id=backup)
-        due = await stage.due(number)
-        if not waits and not due:
-            return
-        if waits:
-            await backups.converge(stage.context(), backup)
-        if due:
-            await converge(stage.context(), number, patience_s=0)
-    pytest.fail(await stage.told(number))
 
 
 async def to_be_restored(stage: Stage) -> tuple[int, int]:
@@ -91,12 +84,10 @@ VERBS = ["put_back", "published", "stop", "mark", "rebuild", "renew", "start", "
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("before", [True, False])
 async def test_a_backup_is_restored_although_a_call_fails(stage: Stage, verb: str, *, before: bool) -> None:
-    # The copy of the backup takes of the grace, which is counted from the request: the short one may be over then.
-    stage.world.config = stage.world.config.model_copy(update={"stop_grace_s": 60})
     number, backup = await to_be_restored(stage)
     stage.engine.calls.clear()
     stage.engine.fail(verb, before=before)
-    await restored(stage, number, backup)
+    await stage.restored(number, backup)
     assert stage.engine.calls[verb] >= 1
     await stage.agree(number, "active")
     assert await stage.has(number, "/root/kept")
@@ -106,6 +97,19 @@ async def test_a_backup_is_restored_although_a_call_fails(stage: Stage, verb: st
         "SELECT DISTINCT status FROM action WHERE subject_id IN (:id, :b)", id=number, b=backup
     )
     assert told == [("completed",)]
+
+
+async def test_the_grace_of_a_restore_begins_when_the_server_is_told_to_stop(stage: Stage) -> None:
+    """However long the copy took: here an hour, by the clock of the action."""
+    stage.world.config = stage.world.config.model_copy(update={"stop_grace_s": 60})
+    number, backup = await to_be_restored(stage)
+    await stage.world.sql("UPDATE action SET created_at = created_at - interval '1 hour'")
+    stage.engine.calls.clear()
+    await stage.restored(number, backup)
+    assert stage.engine.calls["stop"] >= 1
+    assert stage.engine.calls["kill"] == 0
+    await stage.agree(number, "active")
+    assert await stage.world.sql("SELECT stop_told_at FROM server WHERE id = :id", id=number) == [(None,)]
 
 
 def flip_a_bit(folder: Path) -> None:
@@ -129,7 +133,7 @@ async def test_a_flipped_bit_in_data_index_or_metadata_is_named_and_the_server_i
         shutil.rmtree(folder / "cache", ignore_errors=True)
         flip_a_bit(folder / "store" / part)
         assert (await stage.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
-        await restored(stage, number, backup)
+        await stage.restored(number, backup)
         await stage.agree(number, "active")
         told = await stage.world.sql("SELECT status, error FROM action WHERE kind = 'server.restore' ORDER BY id")
         assert told[-1] == ("failed", lend.DAMAGED), part
@@ -159,7 +163,7 @@ async def test_another_backup_under_its_name_is_not_restored(stage: Stage, folde
     restic(folder, "forget", ids[f"backup-{backup}"])
     restic(folder, "tag", "--set", f"backup-{backup}", ids[f"backup-{older}"])
     assert (await stage.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
-    await restored(stage, number, backup)
+    await stage.restored(number, backup)
     await stage.agree(number, "active")
     assert await stage.has(number, "/root/newer")
     told = await stage.world.sql("SELECT status, error FROM action WHERE kind = 'server.restore'")
@@ -196,7 +200,7 @@ async def test_planted_keys_in_a_stored_backup_have_no_effect(stage: Stage, fold
     restic(folder, "forget", one["id"])
     restic(folder, "backup", "--stdin", "--stdin-filename", "server.tar", "--tag", f"backup-{backup}", stdin=tar)
     assert (await stage.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
-    await restored(stage, number, backup)
+    await stage.restored(number, backup)
     await stage.agree(number, "active")
     assert await stage.world.sql("SELECT status FROM action WHERE kind = 'server.restore'") == [("completed",)]
     assert not await stage.has(number, "/planted")
@@ -289,6 +293,37 @@ async def test_a_backup_whose_server_went_has_failed_and_one_that_is_stored_stay
     assert stored(folder) == []
 
 
+def data_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in (folder / "store" / "data").rglob("*") if file.is_file())
+
+
+async def test_what_deleted_backups_needed_goes_from_the_store_once_an_hour(stage: Stage, folder: Path) -> None:
+    number = await stage.a_server("active")
+    first, second = await stage.a_backup(number), await stage.a_backup(number)
+    assert await pruning.prune(stage.context())  # it never was
+    for backup in (first, second):
+        had = data_of(folder)
+        assert (await stage.customer("DELETE", f"/backups/{backup}/")).status_code == 204
+        await stage.settle_backup(backup)
+        assert stored(folder) == [one for one in stored(folder) if one["tags"] == [f"backup-{second}"]]
+        assert data_of(folder) == had
+    assert not await pruning.prune(stage.context())
+    await stage.world.sql("UPDATE turn SET taken_at = taken_at - interval '61 minutes'")
+    restic(folder, "backup", "--stdin", "--stdin-filename", "other", "--tag", "other", stdin=b"kept")
+    argv = ("restic", "--no-cache", "--quiet", "backup", "--stdin")
+    writes = await asyncio.create_subprocess_exec(*argv, stdin=asyncio.subprocess.PIPE, env=own(folder))
+    try:
+        while not list((folder / "store" / "locks").iterdir()):
+            assert writes.returncode is None
+            await asyncio.sleep(0.05)
+        assert not await pruning.prune(stage.context())  # somebody writes
+    finally:
+        await writes.communicate(b"something")
+    assert await pruning.prune(stage.context())
+    assert data_of(folder) < had / 10
+    assert not await pruning.prune(stage.context())
+
+
 # the proof and a new server, where every call fails once
 
 
@@ -344,6 +379,31 @@ AS_NEW = [
 ]
 
 
+async def test_a_machine_of_a_backup_that_went_is_made_anew_and_given_its_disk_again(stage: Stage) -> None:
+    """The new server's because it couldn't be started; the throw-away one's by another hand."""
+    number = await stage.a_server("active")
+    await stage.write(number, "/root/kept")
+    backup = await stage.a_backup(number)
+    wanted = {"name": "again", "plan_id": 3, "backup_id": backup, "location": "us-west"}
+    new = (await stage.customer("POST", "/servers/", wanted)).json()["id"]
+    stage.made.append(new)
+    stage.engine.calls.clear()
+    stage.engine.fail("start", error=EngineError("refused"))
+    await stage.restored(new, backup)
+    assert (stage.engine.calls["create"], stage.engine.calls["delete"]) == (2, 1)
+    await stage.agree(new, "active")
+    assert await stage.has(new, "/root/kept")
+
+    assert (await stage.customer("POST", f"/backups/{backup}/verify/")).status_code == 200
+    stage.engine.fail("start", error=EngineError("refused"))
+    await backups.converge(stage.context(), backup)
+    assert await stage.engine.engine.look(f"verify-{backup}") is not None
+    await stage.engine.engine.delete(f"verify-{backup}")
+    await stage.settle_backup(backup)
+    assert (await stage.customer("GET", f"/backups/{backup}/")).json()["verified_at"] is not None
+    await nothing_is_lent(stage, backup)
+
+
 @pytest.mark.parametrize("before", [True, False])
 async def test_a_new_server_is_made_of_a_deleted_ones_backup_although_every_call_fails_once(
     stage: Stage, *, before: bool
@@ -361,7 +421,7 @@ async def test_a_new_server_is_made_of_a_deleted_ones_backup_although_every_call
     stage.made.append(new)
     assert (await stage.customer("DELETE", f"/backups/{backup}/")).status_code == 400
     fail_each(stage, AS_NEW, before=before)
-    await restored(stage, new, backup)
+    await stage.restored(new, backup)
     assert min(stage.engine.calls[verb] for verb in AS_NEW) >= 1
     await stage.agree(new, "active")
     assert await stage.has(new, "/root/kept")

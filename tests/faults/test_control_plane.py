@@ -12,12 +12,17 @@ import pytest
 from stage import Stage
 
 from lab import Lab
+from openvps import migrations
 from openvps.compute.backups import store
-from openvps.compute.consistency import compare
+from openvps.compute.consistency import compare, look
+from openvps.compute.consistency.findings import Report
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import watch
+from openvps.compute.servers.converge import Context
+from openvps.core import settings
+from openvps.core.db import Database
 from openvps.engine.incus.reach import own_files
-from openvps.ops import backup_key, client_certificate, control_plane, machine
+from openvps.ops import backup_key, client_certificate, control_plane, machine, postgres
 from openvps.ops.machine import WORKER_USER
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
@@ -118,3 +123,69 @@ async def test_without_the_stores_key_or_with_a_damaged_store_nothing_is_touched
     assert "the database is as it was" in capsys.readouterr().err
     with psycopg.connect(database_url) as conn:
         assert conn.execute("SELECT count(*) FROM account").fetchone() == (1 + 1,)
+
+
+TABLES = (
+    "account",
+    "token",
+    "server",
+    "snapshot",
+    "backup",
+    "address",
+    "ledger_entry",
+    "action",
+    "audit_entry",
+    "cell",
+)
+
+
+async def rows_of(database: Database) -> dict[str, list[str]]:
+    async with database.begin() as conn:
+        return {
+            table: [
+                str(row[0]) for row in await conn.exec_driver_sql(f"SELECT {table} FROM {table} ORDER BY {table}")
+            ]
+            for table in TABLES
+        }
+
+
+async def test_a_new_machine_has_everything_from_the_stores_folder_and_its_key_alone(
+    prepared: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A data folder in which nothing else is; the restore makes its PostgreSQL."""
+    stage = prepared
+    runs = await stage.a_server("active")
+    await stage.a_snapshot(runs)
+    await stage.a_backup(runs)
+    had = await rows_of(stage.world.database)
+    give_to_the_worker(store.folder(stage.world.config) / "store")
+    assert await asyncio.to_thread(control_plane.backup) == 0, capsys.readouterr().err
+
+    data = stage.world.config.data_dir.parent / "new"
+    data.mkdir(mode=0o755)
+    subprocess.run(["cp", "-a", str(store.folder(stage.world.config)), str(data / "backups")], check=True)  # noqa: ASYNC221 -- a moment
+    shutil.rmtree(data / "backups" / "cache", ignore_errors=True)
+    monkeypatch.setenv("OPENVPS_DATA_DIR", str(data))
+    monkeypatch.delenv("OPENVPS_DATABASE_URL")
+    settings.load.cache_clear()
+    config = settings.load()
+    assert await asyncio.to_thread(control_plane.restore, None) == 0, capsys.readouterr().err
+    assert (data / "cells").stat().st_mode & 0o777 == 0o750
+    child = await asyncio.to_thread(postgres.start, config)
+    database = Database(config.conninfo("owner"))
+    try:
+        assert await rows_of(database) == had
+        assert await asyncio.to_thread(migrations.current, config.conninfo("owner")) == migrations.head()
+        engines = {stage.world.cell_id: stage.engine}
+        report = await look.check(Context(database, config, engines), between_s=0.5)
+        ours = {f"vps-{runs}", str(runs), *own_subjects(report)}
+        assert [one.text for one in report.left.findings if one.subject in ours] == []
+        assert report.left.unseen == {}
+    finally:
+        await database.close()
+        await asyncio.to_thread(child.stop)
+
+
+def own_subjects(report: Report) -> set[str]:
+    """Return what was found in rows alone: of the engine other tests have things, too."""
+    return {one.subject for one in report.left.findings if one.cell_id is None}

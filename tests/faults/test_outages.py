@@ -157,7 +157,7 @@ async def test_incus_is_killed_in_the_middle_and_everything_goes_on_when_it_is_b
     while not (shown := (await site.ask("GET", f"/servers/{two}/")).json())["unreachable"]:
         assert time.monotonic() - began < PATIENCE_S, shown
         await asyncio.sleep(0.1)
-    await asyncio.to_thread(site.incusd.start)
+    site.incusd.start()  # by this thread: with the one that started it, it would end
     for server in (*new, two):
         await site.until(server, "active")
     await site.until(one, "stopped")
@@ -167,3 +167,38 @@ async def test_incus_is_killed_in_the_middle_and_everything_goes_on_when_it_is_b
     assert await audited(site.world.database, site.world.config, {site.world.cell_id: site.engine}) == []
     failed = await site.world.sql("SELECT kind, error FROM action WHERE status <> 'completed'")
     assert failed == []
+
+
+async def test_incus_is_killed_while_a_rebuild_has_taken_the_disk_and_the_server_gets_another(
+    site: Site, tmp_path: Path
+) -> None:
+    """At the worst moment: the old disk is gone, and the new one isn't there yet, which takes a while to unpack."""
+    server = await site.create("rebuilt")
+    await site.until(server, "active")
+    await asyncio.to_thread(build_tiny_image, tmp_path / "slow.tar", padding_mib=200)
+    image = await site.engine.add_image(tmp_path / "slow.tar")
+    async with site.world.database.begin() as conn:
+        await systems.add_image(conn, cell_id=site.world.cell_id, system_id=3, fingerprint=image)
+    program = site.incusd.disk(PROJECT, f"vps-{server}") / "rootfs" / "bin" / "busybox"
+    assert program.exists()
+    waits = asyncio.create_task(asyncio.to_thread(_kill_without, site.incusd, program))
+    assert (await site.ask("POST", f"/servers/{server}/rebuild/", {"os_id": 3})).status_code == 200
+    await waits
+    assert not program.exists()
+    site.incusd.start()  # by this thread: with the one that started it, it would end
+    await site.until(server, "active")
+    await site.at_rest()
+    assert await site.engine.run(f"vps-{server}", ["test", "-e", "/padding"]) == 0
+    assert await unsound(site.world.database, site.engine) == []
+    assert await audited(site.world.database, site.world.config, {site.world.cell_id: site.engine}) == []
+    rebuilt = await site.world.sql("SELECT status, error FROM action WHERE kind = 'server.rebuild'")
+    assert rebuilt == [("completed", None)]
+
+
+def _kill_without(incusd: Incusd, file: Path) -> None:
+    """Kill the daemon as soon as a file isn't there."""
+    began = time.monotonic()
+    while file.exists():
+        assert time.monotonic() - began < PATIENCE_S, "it was there all the time"
+        time.sleep(0.001)
+    incusd.kill()

@@ -15,6 +15,12 @@ async def told(stage: Stage, kind: str) -> list[tuple[str, str | None]]:
     ]
 
 
+async def taken_gb(stage: Stage) -> int:
+    """Return what of the cell's room for disks is taken."""
+    [(storage_gb,)] = await stage.world.sql("SELECT used_storage_gb FROM cell")
+    return storage_gb
+
+
 async def the_engines(stage: Stage, number: int, snapshot: int) -> bool:
     """Whether the engine has a snapshot; asked by restoring, since no verb lists them."""
     try:
@@ -31,6 +37,7 @@ async def test_a_snapshot_is_made_although_the_call_fails(stage: Stage, *, befor
     stage.engine.fail("snapshot", before=before)
     await stage.settle_snapshot(snapshot)
     assert (await stage.customer("GET", f"/snapshots/{snapshot}/")).json()["status"] == "completed"
+    assert await taken_gb(stage) == 2  # the snapshot may come to keep as much as its server's disk
     assert await told(stage, "snapshot.create") == [("completed", None)]
     assert await the_engines(stage, number, snapshot)
 
@@ -43,6 +50,7 @@ async def test_a_snapshot_is_deleted_although_the_call_fails(stage: Stage, *, be
     stage.engine.fail("delete_snapshot", before=before)
     await stage.settle_snapshot(snapshot)
     assert await stage.world.sql("SELECT 1 FROM snapshot") == []
+    assert await taken_gb(stage) == 1
     assert await told(stage, "snapshot.delete") == [("completed", None)]
     assert not await the_engines(stage, number, snapshot)
 
@@ -54,6 +62,7 @@ async def test_a_snapshot_past_its_deadline_has_failed(stage: Stage) -> None:
     await stage.settle_snapshot(snapshot)
     shown = (await stage.customer("GET", f"/snapshots/{snapshot}/")).json()
     assert (shown["status"], shown["error"]) == ("failed", "It took too long and was given up.")
+    assert await taken_gb(stage) == 1  # by the server alone
     assert await told(stage, "snapshot.create") == [("failed", "It took too long and was given up.")]
 
 

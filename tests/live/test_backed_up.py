@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from customer import Customer
 from far import Far
+from written import FEW, FILL, MANIFEST, SPARSE
 
 pytestmark = pytest.mark.live
 
@@ -66,30 +67,19 @@ def test_a_backup_can_be_read_without_us_and_leaves_nothing_in_the_engine(
     assert restic(customer, "snapshots", "--json", "--tag", f"backup-{backup['id']}").strip() in {b"null", b"[]"}
 
 
-MANIFEST = (
-    "cd /srv && find . -printf '%P %y %m %U %G %n %l\\n' | sort; find . -type f -exec sha256sum {} + | sort; "
-    "getfattr -Rd -m - . 2>/dev/null; getcap -r /srv"
-)
-FILL = """
-mkdir -p /srv/data && cd /srv/data && head -c 3000000 /dev/urandom > big && ln big linked && ln -s big symbolic
-mkfifo pipe && install -o 33 -g 70000 -m 4750 /bin/true owned && echo old > note && touch 'a name with spaces'
-setcap cap_net_raw+ep owned 2>/dev/null
-python3 -c "import os; os.setxattr('note', 'user.mine', b'\\x01\\xff')" 2>/dev/null
-truncate -s 40M sparse && printf end >> sparse
-"""
-
-
 def test_a_destroyed_server_is_restored_from_its_backup(customer: Customer, server: dict[str, Any]) -> None:
     number = server["id"]
     customer.ssh(server, FILL)
     before = customer.ssh(server, MANIFEST)
     assert "big" in before
+    assert int(customer.ssh(server, SPARSE)) < FEW
     backup = ended(customer, customer.http("POST", f"/servers/{number}/backup/"))
     customer.ssh(server, "rm -rf /srv/data /usr/bin/sudo; echo later > /root/later; sync")
     answer = ended(customer, customer.http("POST", f"/backups/{backup['id']}/restore/"))
     assert answer["server"] == {"id": number, "name": server["name"], "status": "restoring"}
     customer.up_again(server)
     assert customer.ssh(server, MANIFEST) == before
+    assert int(customer.ssh(server, SPARSE)) < FEW
     assert customer.try_ssh(server, "cat /root/later")[0] != 0
     assert customer.get(number)["ip_address"] == server["ip_address"]
     assert customer.try_ssh(server, "fallocate -l 2200M /big")[0] != 0

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from customer import Customer
+from written import FILL as WRITTEN
+from written import MANIFEST
 
 pytestmark = pytest.mark.live
 
@@ -26,6 +28,8 @@ def test_a_running_server_is_put_back_after_a_resize_and_keeps_what_it_was_promi
     customer.ssh(
         server, "mkdir /srv/data && echo old > /srv/data/file && chmod 640 /srv/data/file; echo note > /root/note"
     )
+    customer.ssh(server, WRITTEN)
+    before = customer.ssh(server, MANIFEST)
     snapshot = ended(customer, customer.http("POST", "/snapshots/", {"server_id": number, "name": "before"}))
     assert customer.http("GET", f"/snapshots/{snapshot['id']}/").json()["status"] == "completed"
     customer.ssh(server, CHANGE)
@@ -41,6 +45,7 @@ def test_a_running_server_is_put_back_after_a_resize_and_keeps_what_it_was_promi
     )
     assert seen.splitlines()[:3] == ["old", "note", "640"]
     assert "No such file" in seen.splitlines()[3]
+    assert customer.ssh(server, MANIFEST) == before
     assert seen.splitlines()[4] == "later.example.com"
     assert customer.ssh(server, "nproc; grep MemTotal /proc/meminfo | tr -dc 0-9").split() == ["2", str(512 * 1024)]
     customer.ssh(server, "fallocate -l 2200M /big && rm /big")

@@ -172,6 +172,29 @@ def restore_backup(
         _put_back(client.backups.restore, found, what, yes=yes, no_wait=no_wait, timeout=timeout)
 
 
+@backups.command(name="verify")
+def verify_backup(
+    backup: WhichBackup,
+    *,
+    no_wait: NoWait = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_S,
+    output: Output = "table",
+) -> None:
+    """Prove that a backup can be restored: in a machine without network, compared, booted and thrown away."""
+    from openvps.cli.calling import calling
+    from openvps.cli.output import row
+    from openvps.cli.progress import waiting
+
+    with calling() as client:
+        found = client.backups.get(backup)
+        if no_wait:
+            told = client.backups.verify(found.id)
+        else:
+            with waiting(f"backup of {found.server.name}", f"openvps backup list {found.server.id}") as progress:
+                told = client.backups.verify(found.id, wait=True, timeout_s=timeout, watch=progress)
+        print(row(_backups(), told, output), end="")
+
+
 @backups.command(name="delete")
 def delete_backup(backup: WhichBackup, *, yes: Yes = False) -> None:
     """Delete a backup."""
@@ -234,10 +257,12 @@ def _backups() -> "Table":
             "status": lambda one: one.status,
             "size": lambda one: None if one.size_mb is None else f"{one.size_mb:g} MB",
             "created": lambda one: one.created_at,
+            "verified": lambda one: one.verified_at,
             "expires": lambda one: one.expires_at,
             "description": lambda one: one.description,
             "error": lambda one: one.error,
+            "verify-error": lambda one: one.verify_error,
         },
-        ("id", "server", "type", "status", "size", "created", "expires"),
+        ("id", "server", "type", "status", "size", "created", "verified", "expires"),
         lambda one: one.id,
     )

@@ -17,9 +17,10 @@ from pathlib import PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO, Any, cast
 
+from openvps.engine.holes import BUFFER, data_in
+
 ROOT = "rootfs"
 NAME = "manifest.jsonl"  # of its file in a stored tarball, beside the disk's
-BUFFER = 128 << 10  # bytes; a multiple of tar's block
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)  # of a tarball
 XATTR = "SCHILY.xattr."
@@ -47,13 +48,11 @@ class Passing:
         self._source = source
         self._sink = sink
         self._held: deque[bytes] = deque()  # what the reader may have seen beyond the last file
-        self.total = 0
         self._passed = 0
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, as tarfile's stream asks for them."""
         chunk = self._source.read(size)
-        self.total += len(chunk)
         self._held.append(chunk)
         while len(self._held) > 2:  # noqa: PLR2004 -- the reader is at most one buffer ahead
             self._pass(self._held.popleft())
@@ -80,7 +79,6 @@ class Passing:
             if rest.strip(b"\0"):
                 raise tarfile.ReadError(f"what follows byte {end} can't be read")
             rest = self._source.read(BUFFER)
-            self.total += len(rest)
 
     def _pass(self, chunk: bytes) -> None:
         self._passed += len(chunk)
@@ -94,11 +92,13 @@ class Hashed:
     def __init__(self, content: IO[bytes]) -> None:
         self._content = content
         self._hash = hashlib.sha256()
+        self.data = 0  # bytes, but for blocks of zeros
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes."""
         chunk = self._content.read(size)
         self._hash.update(chunk)
+        self.data += sum(end - begin for begin, end in data_in(chunk))
         return chunk
 
     def hexdigest(self) -> str:
@@ -171,8 +171,9 @@ def _below_root(name: str) -> bool:
     return bool(parts) and parts[0] == ROOT
 
 
-def files(passing: Passing, manifest: Manifest) -> None:
-    """Note every file of a tarball that passes."""
+def files(passing: Passing, manifest: Manifest) -> int:
+    """Note every file of a tarball that passes; returns how much is in them, but for blocks of zeros."""
+    data = 0
     for tar, entry in passing.entries():
         if not is_file_data(entry):
             continue
@@ -180,21 +181,23 @@ def files(passing: Passing, manifest: Manifest) -> None:
         hashed = Hashed(content) if content else None
         while hashed and hashed.read(BUFFER):
             pass
+        data += hashed.data if hashed else 0
         manifest.add(entry, hashed.hexdigest() if hashed else None)
+    return data
 
 
 def digest_of(source: IO[bytes], lines: IO[bytes] | None = None) -> tuple[str, int]:
-    """Return the digest of a tarball's disk, and the tarball's bytes. Raises tarfile.TarError, ValueError."""
+    """Return the digest of a tarball's disk, and how much is in it. Raises tarfile.TarError, ValueError."""
     passing, manifest = Passing(source), Manifest(lines)
-    files(passing, manifest)
-    return manifest.digest, passing.total
+    data = files(passing, manifest)
+    return manifest.digest, data
 
 
 def pass_on(source: IO[bytes], sink: IO[bytes]) -> tuple[str, int]:
     """Pass a tarball on with its manifest as one more file; returns as `digest_of`."""
     with TemporaryFile() as lines:
         passing, manifest = Passing(source, sink), Manifest(lines)
-        files(passing, manifest)
+        data = files(passing, manifest)
         entry = tarfile.TarInfo(NAME)
         entry.size, entry.mode = lines.tell(), 0o600
         lines.seek(0)
@@ -203,7 +206,7 @@ def pass_on(source: IO[bytes], sink: IO[bytes]) -> tuple[str, int]:
             sink.write(chunk)
         sink.write(bytes(-entry.size % BLOCK) + END)
         sink.flush()
-    return manifest.digest, passing.total
+    return manifest.digest, data
 
 
 def copy_lines(stored: int, lines: IO[bytes]) -> None:

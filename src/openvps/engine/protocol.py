@@ -20,7 +20,8 @@ class EngineError(Exception):
     ├── Busy      an operation on this machine is under way: look again
     ├── Away      the engine can't be reached, or didn't answer in time: nothing is known
     ├── Missing   there is no such machine, image or file
-    └── DiskFull  the machine's own disk quota is used up
+    ├── DiskFull  the machine's own disk quota is used up
+    └── TooMuch   a disk has more in it than can be read
     """
 
 
@@ -38,6 +39,10 @@ class Missing(EngineError):
 
 class DiskFull(EngineError):
     """The machine's own disk quota is used up, so the engine can't write beside it."""
+
+
+class TooMuch(EngineError):
+    """A disk has more in it than can be read; the text says what."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,19 @@ class DiskSnapshot:
 
 @dataclass(frozen=True)
 class ImageOfDisk:
-    """An image that was made of a snapshot; `size_bytes` of its tarball, uncompressed."""
+    """An image that was made of a snapshot; `size_bytes` of its file, which may be compressed."""
 
     fingerprint: str
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a disk's files claim to be, holes and all; of them the largest, its path fit to be shown."""
+
+    size_bytes: int
+    largest: str
+    largest_bytes: int
 
 
 @dataclass(frozen=True)
@@ -217,8 +231,18 @@ class Snapshots(Protocol):
         """Put the stopped machine's disk back; its config and marks go back too. Raises Missing."""
         ...
 
+    async def claim(self, name: str, snapshot: str) -> Claim:
+        """Say what reading a snapshot would come to, from its folders alone. Raises Missing, TooMuch.
+
+        A copy of the machine is there meanwhile, off and named as the snapshot; `delete` removes it where we died.
+        """
+        ...
+
     async def publish(self, name: str, snapshot: str) -> ImageOfDisk:
-        """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing."""
+        """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing.
+
+        Its tarball is compressed by zstd, so that files' holes take no room.
+        """
         ...
 
     async def put_back(self, name: str, image: str, stored: int, whole: Callable[[str], Awaitable[None]]) -> None:

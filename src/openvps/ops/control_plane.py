@@ -76,8 +76,9 @@ async def _store(config: Settings, own: Path) -> str:
     dump.write(config, database)
     (own / SETTINGS).write_text("".join(f"{name}={value}\n" for name, value in environment(config).items()))
     (own / ABOUT).write_text(json.dumps({"at": iso(now()), "version": version("openvps")}))
-    files = {name: own / name for name in (ABOUT, SETTINGS, DATABASE)}
+    files = {name: own / name for name in (SETTINGS, DATABASE)}
     files |= {f"cells/{file.name}": file for file in own_files(config) if file.exists()}
+    files[ABOUT] = own / ABOUT  # the last: without it the tarball was cut off
     store = _as_worker(config)
     await store.open(first=not _any_stored(config))
     stored = await store.write(TAG, config.project, _tarball(files), file=FILE)

@@ -1,7 +1,8 @@
 """Making a backup what its row wants, stored or gone: each step looks first, so each may be repeated.
 
 Stored: a snapshot of the server, an image made of it by the engine, which streams it, into the store as it comes.
-Snapshot and image go again whatever happened. What is in the store under the backup's name is whole.
+Snapshot and image go again whatever happened. What is in the store under the backup's name is whole if the row has
+its manifest, which is noted before restic hears the end.
 """
 
 import asyncio
@@ -23,13 +24,15 @@ from openvps.core import jobs, log
 from openvps.core.clock import now
 from openvps.core.db import Record
 from openvps.engine import manifest
-from openvps.engine.protocol import Away, Engine, EngineError, ImageOfDisk, Missing
+from openvps.engine.protocol import Away, Claim, Engine, EngineError, ImageOfDisk, Missing, TooMuch
 
 logger = log.get(__name__)
 
 AGAIN_S = 60.0  # after a store failed
 FREE_S = 10.0  # after it was in use
 ENGINE_S = 5400.0  # for the image of one disk
+GB = 10**9
+CLAIM_MOST, CLAIM_LEAST_GB = 2, 100  # times the server's disk that its files may claim, and what they always may
 SYNC = ("sync", "-f", "/")  # of the server's own file system, not of all the host's
 
 
@@ -91,16 +94,20 @@ async def _make(context: Context, row: queries.Row, ids: list[int]) -> None:
         first = not await queries.any_stored(conn)
     try:
         await store.open(first=first)
-        image = None
-        if await store.find(name) is None:
+        found = await store.find(name)
+        if found is None or row.manifest is None:  # or of a worker that died while it wrote: cut off
             image = await _image(context, row)
+            if found is not None:
+                await store.forget(name)
+            async with context.database.begin() as conn:
+                await queries.note(conn, row.id, manifest=None)
             await store.write(name, machine_name(row.server_id), _from(context, row, image))
     except StoreDamaged as error:  # no waiting mends that
         logger.exception("store_damaged", backup=row.id)
         raise _GivenUp(error.told) from error
     await _clear(context, row)
     async with context.database.begin() as conn:
-        if await queries.settle(conn, row, status="completed", size_bytes=image.size_bytes if image else None):
+        if await queries.settle(conn, row, status="completed"):
             await actions.finish(conn, ids, "completed")
             logger.info("backup_stored", backup=row.id, server=row.server_id)
 
@@ -117,6 +124,7 @@ async def _forget(context: Context, row: queries.Row, ids: list[int]) -> None:
     await store.forget(tag(row.id))
     async with context.database.begin() as conn:
         await queries.remove(conn, row.id)
+        await queries.note_turn(conn, queries.FORGOTTEN, now())
         await actions.finish(conn, ids, "completed")
 
 
@@ -142,18 +150,32 @@ def _engine(context: Context, row: queries.Row) -> Engine:
 async def _image(context: Context, row: queries.Row) -> ImageOfDisk:
     """Have the engine make an image of the server's disk as it is now."""
     engine, machine, name = _engine(context, row), machine_name(row.server_id), tag(row.id)
-    if await engine.published(name) is None:
+    if (there := await engine.published(name)) is None:
         # What the server's programs have written is on the disk that is kept; one that doesn't answer is kept as is.
         with contextlib.suppress(EngineError):
             await engine.run(machine, SYNC)
     try:
         async with asyncio.timeout(ENGINE_S):
             await patiently(lambda: engine.snapshot(machine, name))
+            if there is None:
+                _check(row, await patiently(lambda: engine.claim(machine, name)))
             return await patiently(lambda: engine.publish(machine, name))
     except Missing as error:
         raise _GivenUp("The server's disk isn't there.") from error
+    except TooMuch as error:
+        raise _GivenUp(f"The server has too many files: {error}.") from error
     except TimeoutError as error:
         raise _GivenUp("Reading the server's disk took too long.") from error
+
+
+def _check(row: queries.Row, claim: Claim) -> None:
+    """Give up what would be read for days: a file may claim to be any size, and have nothing in it."""
+    most_gb = max(CLAIM_MOST * (row.storage_gb or 0), CLAIM_LEAST_GB)
+    if claim.size_bytes > most_gb * GB:
+        raise _GivenUp(
+            f"The server's files claim {claim.size_bytes / GB:,.0f} GB, holes and all; at most {most_gb} GB of it are"
+            f" backed up. The largest, {claim.largest}, claims {claim.largest_bytes / GB:,.0f} GB."
+        )
 
 
 def _from(context: Context, row: queries.Row, image: ImageOfDisk) -> Callable[[int], Awaitable[None]]:
@@ -165,10 +187,8 @@ def _from(context: Context, row: queries.Row, image: ImageOfDisk) -> Callable[[i
                 return manifest.pass_on(source, sink)
 
         digest, size_bytes = await read(_engine(context, row), image.fingerprint, passed)
-        if size_bytes != image.size_bytes:
-            raise Away(f"the engine sent {size_bytes} of {image.size_bytes} bytes")
         async with context.database.begin() as conn:
-            await queries.note(conn, row.id, manifest=digest)
+            await queries.note(conn, row.id, manifest=digest, size_bytes=size_bytes)
 
     return feed
 
@@ -177,5 +197,6 @@ async def _clear(context: Context, row: queries.Row) -> None:
     """Remove what making a backup needed in the engine; nothing there is fine, and so is no server."""
     if row.cell_id is None or (engine := context.engines.get(row.cell_id)) is None:
         return
+    await patiently(lambda: engine.delete(tag(row.id)))
     await patiently(lambda: engine.unpublish(tag(row.id)))
     await patiently(lambda: engine.delete_snapshot(machine_name(row.server_id), tag(row.id)))

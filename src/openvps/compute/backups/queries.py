@@ -1,16 +1,17 @@
 """The SQL of backups. One that is wanted absent is deleted for its customer; a backup outlives its server."""
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import and_, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from openvps.compute.locations.queries import SILENT
 from openvps.compute.servers.stored import OF_A_BACKUP, tag
 from openvps.core.db import Connection, Record
-from openvps.schema import backup, cell, image, notice, server
+from openvps.schema import backup, cell, image, notice, server, turn
 
 _SHOWN = (
     backup.c.id,
@@ -148,13 +149,10 @@ async def settle(
     seen: Row,
     *,
     status: str,
-    size_bytes: int | None = None,
     error: str | None = None,
 ) -> bool:
     """End a backup's way, unless it has ended or is wanted otherwise since `seen`."""
-    values: dict[str, Any] = {"status": status, "error": error, "look_at": None, "deadline_at": None}
-    if size_bytes is not None:
-        values["size_bytes"] = size_bytes
+    values = {"status": status, "error": error, "look_at": None, "deadline_at": None}
     as_seen = (backup.c.id == seen.id, backup.c.wanted == seen.wanted, backup.c.status == seen.status)
     done = await conn.execute(update(backup).where(*as_seen).values(**values))
     return done.rowcount == 1
@@ -217,6 +215,30 @@ async def due(conn: Connection, at: datetime, *, limit: int = 100) -> list[Recor
         .limit(limit)
     )
     return list(found)
+
+
+# the store's side
+
+FORGOTTEN, PRUNED = "backup_forgotten", "store_pruned"  # moments, kept as watchers' turns are
+
+
+async def note_turn(conn: Connection, name: str, at: datetime) -> None:
+    """Note when something was last done."""
+    put = pg_insert(turn).values(name=name, taken_at=at)
+    await conn.execute(put.on_conflict_do_update(index_elements=["name"], set_={"taken_at": at}))
+
+
+async def to_be_pruned(conn: Connection, at: datetime, *, at_most: timedelta, at_least: timedelta) -> bool:
+    """Whether backups were forgotten since the store was last pruned, or that is long ago; not too soon after it."""
+    found = await conn.execute(select(turn.c.name, turn.c.taken_at).where(turn.c.name.in_((FORGOTTEN, PRUNED))))
+    last = {one.name: one.taken_at for one in found}
+    forgotten, pruned = last.get(FORGOTTEN), last.get(PRUNED)
+    if pruned is None:
+        return forgotten is not None or await any_stored(conn)
+    if pruned > at:  # the clock was set back
+        return True
+    is_due = pruned < at - at_least or (forgotten is not None and forgotten >= pruned)
+    return is_due and pruned <= at - at_most
 
 
 # the proof's side

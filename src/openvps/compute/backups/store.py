@@ -18,6 +18,7 @@ from typing import Any
 from openvps.core.settings import Settings
 
 FILE = "server.tar"
+RUN_BY = ("setpriv", "--pdeathsig", "KILL", "restic")
 PATH = "/usr/local/bin:/usr/bin:/bin"
 SAID_MOST = 2000
 NONE_THERE = "is there a repository"
@@ -28,6 +29,7 @@ class StoreFailed(Exception):
 
     StoreFailed
     ├── StoreAway     it can't be reached
+    ├── StoreRefuses  it doesn't take our credentials
     ├── StoreFull     there is no room left
     ├── StoreBusy     somebody else has it for the moment
     └── StoreDamaged  what is there isn't what was written
@@ -40,6 +42,12 @@ class StoreAway(StoreFailed):
     """The store can't be reached."""
 
     told = "The store of backups can't be reached."
+
+
+class StoreRefuses(StoreFailed):
+    """The store doesn't take our credentials."""
+
+    told = "The store of backups refuses the credentials that OpenVPS has for it."
 
 
 class StoreFull(StoreFailed):
@@ -64,6 +72,8 @@ class StoreDamaged(StoreFailed):
 MEANINGS: tuple[tuple[type[StoreFailed], tuple[str, ...]], ...] = (
     (StoreFull, ("no space left", "disk quota exceeded", "storagefull", "quotaexceeded")),
     (StoreBusy, ("already locked",)),
+    (StoreRefuses, ("does not match the signature", "signaturedoesnotmatch", "access key id you provided")),
+    (StoreRefuses, ("invalidaccesskeyid", "access denied", "accessdenied", "403 forbidden")),
     (
         StoreDamaged,
         (
@@ -106,7 +116,7 @@ def folder(config: Settings) -> Path:
 class Store:
     """One restic repository."""
 
-    def __init__(self, config: Settings, *, fresh: bool = False, run_by: Sequence[str] = ("restic",)) -> None:
+    def __init__(self, config: Settings, *, fresh: bool = False, run_by: Sequence[str] = RUN_BY) -> None:
         """Speak to the store of these settings.
 
         `fresh`: nothing that was read before is taken for it. `run_by`: the words that restic is run by.
@@ -137,15 +147,19 @@ class Store:
 
     async def find(self, tag: str, which: str | None = None) -> Stored | None:
         """Return the newest that is stored under a tag, or the one whose id is `which`. Raises StoreFailed."""
+        found = [one for one in await self._under(tag) if which is None or one.id.startswith(which)]
+        return found[-1] if found else None
+
+    async def _under(self, tag: str) -> list[Stored]:
+        """Return all that is stored under a tag, the newest last."""
         found: list[dict[str, Any]] = json.loads(await self._run("snapshots", "--json", "--tag", tag)) or []
-        found = [one for one in found if which is None or one["id"].startswith(which)]
-        found.sort(key=lambda one: one["time"])
-        return Stored(found[-1]["id"]) if found else None
+        return [Stored(one["id"]) for one in sorted(found, key=lambda one: one["time"])]
 
     async def write(self, tag: str, host: str, feed: Callable[[int], Awaitable[None]], *, file: str = FILE) -> Stored:
-        """Store what `feed` writes into a file descriptor, as it comes; all of it or nothing.
+        """Store what `feed` writes into a file descriptor, as it comes; all of it or, unless we die, nothing.
 
-        Raises StoreFailed and feed's.
+        restic takes our death for the end of the file, where it doesn't die with us at once: that `feed` came to its
+        end has to be noted by it. Raises StoreFailed and feed's.
         """
         reading, writing = os.pipe()
         try:
@@ -197,11 +211,16 @@ class Store:
             await process.wait()
 
     async def forget(self, tag: str) -> None:
-        """Remove what is stored under a tag, and the data that nothing else needs. Raises StoreFailed."""
-        if (stored := await self.find(tag)) is None:
+        """Remove all that is stored under a tag; the data stay until `prune`. Raises StoreFailed."""
+        if not (stored := await self._under(tag)):
             return
         await self._run("unlock")  # of a worker that died
-        await self._run("forget", "--prune", stored.id)
+        await self._run("forget", *(one.id for one in stored))
+
+    async def prune(self) -> None:
+        """Remove the data that nothing stored needs any more. Raises StoreFailed."""
+        await self._run("unlock")
+        await self._run("prune")
 
     async def thin(self, tag: str, *, days: int) -> None:
         """Remove what is stored under a tag but for the newest of each of the last days. Raises StoreFailed."""

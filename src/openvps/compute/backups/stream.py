@@ -1,15 +1,19 @@
 """Waiting for the engine within one job, and reading an image of it as it comes, without a file of it."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, TypeVar
 
 from openvps.compute.servers.converge import BUSY_S
-from openvps.engine.protocol import Busy, Engine
+from openvps.engine.protocol import Away, Busy, Engine, EngineError
 
 T = TypeVar("T")
+
+# What isn't compressed is passed on as it is: made by somebody else, or before we had it compressed.
+DECOMPRESS = ("zstd", "--decompress", "--stdout", "--force", "--quiet")
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
@@ -22,21 +26,40 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
 
 
 async def read(engine: Engine, fingerprint: str, work: Callable[[IO[bytes]], T]) -> T:
-    """Have `work` read an image of the engine, in a thread. Raises EngineError, and what `work` raises."""
-    reading, writing = os.pipe()
+    """Have `work` read an image that the engine made of a disk, in a thread, as tarball.
+
+    Raises EngineError, and what `work` raises.
+    """
+    compressed, into = os.pipe()
+    tarball, out = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(*DECOMPRESS, stdin=compressed, stdout=out)
+    except BaseException as error:
+        for end in (into, tarball):
+            os.close(end)
+        if isinstance(error, FileNotFoundError):
+            raise EngineError("zstd isn't installed") from error
+        raise
+    finally:
+        os.close(compressed)
+        os.close(out)
 
     def worked() -> T:
-        with os.fdopen(reading, "rb") as source:
+        with os.fdopen(tarball, "rb") as source:
             return work(source)
 
     working = asyncio.create_task(asyncio.to_thread(worked))
     try:
-        await engine.export_image(fingerprint, Path(f"/proc/self/fd/{writing}"))
-    except BrokenPipeError:
-        pass  # it reads no more, and says why
+        with contextlib.suppress(BrokenPipeError):  # it reads no more, and says why
+            await engine.export_image(fingerprint, Path(f"/proc/self/fd/{into}"))
     except BaseException:
-        os.close(writing)
-        await asyncio.gather(working, return_exceptions=True)
+        process.kill()
+        os.close(into)
+        await asyncio.gather(working, process.wait(), return_exceptions=True)
         raise
-    os.close(writing)
-    return await working
+    os.close(into)
+    try:
+        return await working
+    finally:
+        if await process.wait() > 0:  # by itself, not by a signal because nobody reads
+            raise Away(f"the image {fingerprint[:12]} came in pieces")

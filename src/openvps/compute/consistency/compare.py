@@ -91,7 +91,7 @@ def _machines(here: _Here, before: Rows, found: Inventory, after: Rows) -> list[
         number = server_id(name)
         if number in before.servers or number in after.servers:
             continue
-        if number is None and name.startswith("verify-") and _at_work(name, before, after):
+        if number is None and name.startswith(("verify-", tag(0)[:-1])) and _at_work(name, before, after):
             continue
         if number is not None and _never_given(number, after):
             text = f"{name} has a number that this database never gave out: was it put back to an older state?"

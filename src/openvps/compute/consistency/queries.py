@@ -232,7 +232,8 @@ _TAKEN = (  # a resize under way keeps the larger of both sizes
     "SELECT cell.id, cell.name, used_vcpus, used_memory_mib, used_storage_gb,"
     " coalesce(sum(greatest(server.vcpus, (before->>'vcpus')::int)), 0)::int AS vcpus,"
     " coalesce(sum(greatest(server.memory_mib, (before->>'memory_mib')::int)), 0)::int AS memory_mib,"
-    " coalesce(sum(greatest(server.storage_gb, (before->>'storage_gb')::int)), 0)::int AS storage_gb"
+    " (coalesce(sum(greatest(server.storage_gb, (before->>'storage_gb')::int)), 0)"
+    " + coalesce(sum((SELECT sum(storage_gb) FROM snapshot WHERE server_id = server.id)), 0))::int AS storage_gb"
     " FROM cell LEFT JOIN server ON server.cell_id = cell.id"
     " LEFT JOIN action ON action.subject_id = server.id AND kind = 'server.resize' AND finished_at IS NULL"
 )

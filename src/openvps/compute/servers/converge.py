@@ -335,19 +335,25 @@ async def ensure_row_gone(at: Sight) -> None:
         if not await queries.hold(conn, row.id):
             return  # another worker did all this
         await addresses.free(conn, row.id, rests_until=rests_until)
-        await locations.give_back(conn, row.cell_id, Size(row.vcpus, row.memory_mib, row.storage_gb))
+        kept_gb = await queries.room_of_snapshots(conn, row.id)
+        await locations.give_back(conn, row.cell_id, Size(row.vcpus, row.memory_mib, row.storage_gb + kept_gb))
         await ledger.release(conn, f"server:{row.id}")
         await actions.finish(conn, [one.id for one in at.running], "completed")
         await queries.remove(conn, row.id)
 
 
 async def _shut_down(at: Sight, since: datetime | None) -> None:
-    """Shut a running machine down within the grace time, counted from the action's begin; raises Wait until off.
+    """Shut a running machine down within the grace time, counted from when it was first told; raises Wait until off.
 
-    Without an action there was no wish to be gentle: the machine runs although its row has it stopped.
+    `since`: when the action began, which may have waited for other things until now. Without an action there was no
+    wish to be gentle: the machine runs although its row has it stopped.
     """
-    grace_s = at.context.settings.stop_grace_s
-    if since is None or now() - since > timedelta(seconds=grace_s):
+    grace_s, told_at = at.context.settings.stop_grace_s, at.row.stop_told_at
+    if since is not None and told_at is None:
+        async with at.context.database.begin() as conn:
+            await queries.tell_to_stop(conn, at.row.id, at.row.version, now())
+        raise Wait
+    if since is None or told_at is None or now() - told_at > timedelta(seconds=grace_s):
         await at.engine.kill(at.name)
         raise Wait
     await at.engine.stop(at.name, grace_s)

@@ -155,6 +155,7 @@ async def begin(
                 deadline_at=at + timedelta(seconds=to.deadline_s) if to.deadline_s else None,
                 look_at=at,
                 error=None,
+                stop_told_at=None,
                 version=server.c.version + 1,
                 updated_at=func.now(),
             )
@@ -359,6 +360,7 @@ class Row:
     restore_from: str | None
     restore_begun: bool
     restore_failure: str | None
+    stop_told_at: datetime | None
     deadline_at: datetime | None
     attempts: int
     admitted_at: datetime | None
@@ -390,6 +392,7 @@ async def row(conn: Connection, server_id: int) -> Row | None:
                 server.c.restore_from,
                 server.c.restore_begun,
                 server.c.restore_failure,
+                server.c.stop_told_at,
                 server.c.deadline_at,
                 server.c.attempts,
                 server.c.admitted_at,
@@ -419,6 +422,7 @@ async def settle(conn: Connection, seen: Row, *, status: str, at: datetime) -> b
             look_at=None,
             deadline_at=None,
             restore_from=None,
+            stop_told_at=None,
             ready_at=func.coalesce(server.c.ready_at, at) if status == "active" else server.c.ready_at,
             updated_at=case((server.c.status != status, func.now()), else_=server.c.updated_at),
         )
@@ -438,11 +442,18 @@ async def fail(conn: Connection, seen: Row, *, status: str, wanted: str, error: 
             look_at=at,
             deadline_at=None,
             restore_from=None,
+            stop_told_at=None,
             version=server.c.version + 1,
             updated_at=func.now(),
         )
     )
     return done.rowcount == 1
+
+
+async def tell_to_stop(conn: Connection, server_id: int, version: int, at: datetime) -> None:
+    """Note when a server was first told to shut down on its present way."""
+    here = (server.c.id == server_id, server.c.version == version, server.c.stop_told_at.is_(None))
+    await conn.execute(update(server).where(*here).values(stop_told_at=at))
 
 
 async def look_again(conn: Connection, server_id: int, at: datetime) -> None:
@@ -496,6 +507,12 @@ async def remove(conn: Connection, server_id: int) -> None:
     await conn.execute(delete(server).where(server.c.id == server_id))
 
 
+async def room_of_snapshots(conn: Connection, server_id: int) -> int:
+    """Return the room that a server's snapshots take in its cell, in GB; locks them, before the cell is."""
+    taken = select(snapshot.c.storage_gb).where(snapshot.c.server_id == server_id).order_by(snapshot.c.id)
+    return sum((await conn.execute(taken.with_for_update(key_share=True))).scalars())
+
+
 # the watchers' side
 
 _RESTING = {"suspend": server.c.status.in_(("active", "stopped")), "unsuspend": server.c.status == "suspended"}
@@ -520,11 +537,11 @@ async def follow_standing(conn: Connection, kind: str, server_id: int, at: datet
         "status": case((starts, way.meanwhile), else_="stopped"),
         "deadline_at": case((starts, at + timedelta(seconds=way.deadline_s or 0)), else_=None),
     }
-    values = {"status": way.meanwhile, "deadline_at": None} if kind == "suspend" else back
+    values: dict[str, Any] = {"status": way.meanwhile, "deadline_at": None} if kind == "suspend" else back
     done = await conn.execute(
         update(server)
         .where(server.c.id == server_id, _follows(kind))
-        .values(**values, look_at=at, version=server.c.version + 1, updated_at=func.now())
+        .values(**values, look_at=at, stop_told_at=None, version=server.c.version + 1, updated_at=func.now())
     )
     return done.rowcount == 1
 

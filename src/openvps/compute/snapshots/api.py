@@ -12,6 +12,8 @@ from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.actions import queries as actions
+from openvps.compute.locations import queries as locations
+from openvps.compute.locations.queries import Size
 from openvps.compute.servers import power
 from openvps.compute.servers import queries as servers
 from openvps.compute.snapshots import queries
@@ -19,7 +21,7 @@ from openvps.compute.snapshots.shape import NAME_MOST, Created, Labelled, NewSna
 from openvps.compute.snapshots.wake import engine_name, wake
 from openvps.core.clock import now
 from openvps.core.db import Connection, Record
-from openvps.core.errors import BadRequest, InvalidFields, NotFound
+from openvps.core.errors import BadRequest, InvalidFields, NotFound, Unavailable
 from openvps.core.paging import Listing, Page, listing, page
 from openvps.core.query import Parameter, asks
 from openvps.core.requests import REFERENCE, Body, Reference, accepts, body_of, reference
@@ -154,7 +156,10 @@ async def _one(conn: Connection, caller: Caller, reference_id: int | UUID) -> Re
 
 
 async def _create(conn: Connection, caller: Caller, server: Record, name: str, description: str) -> Created:
-    """Want a snapshot of a locked server. Raises BadRequest where it can't have one."""
+    """Want a snapshot of a locked server, which takes as much of the cell's room as its disk: so much it may keep.
+
+    Raises BadRequest where the server can't have one, Unavailable where the cell has no room.
+    """
     await standing.check(conn, caller.account_id)
     if server.status not in {"active", "stopped"}:
         raise BadRequest(
@@ -162,11 +167,18 @@ async def _create(conn: Connection, caller: Caller, server: Record, name: str, d
         )
     if await queries.count(conn, server.id) >= MOST:
         raise BadRequest(f"A server has {MOST} snapshots at most, and this one has them. Delete one first.")
-    at = now()
+    at, room = now(), Size(0, 0, server.storage_gb)
+    if not await locations.reserve(conn, server.cell_id, room, seen_since=at - locations.SEEN_WITHIN):
+        raise Unavailable(
+            "The server's host has no room for another snapshot now, or doesn't answer. Delete one that you don't "
+            "need, or try again later.",
+            retry_after_s=300,
+        )
     snapshot_id = await queries.add(
         conn,
         account_id=caller.account_id,
         server_id=server.id,
+        storage_gb=server.storage_gb,
         name=name,
         description=description,
         look_at=at,

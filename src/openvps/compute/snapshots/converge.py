@@ -61,12 +61,13 @@ async def _look_once(context: Context, snapshot_id: int) -> bool:
             await _forget(context, row)
         async with context.database.begin() as conn:
             if await queries.settle(conn, row, status="failed", error=end.reason):
+                await queries.give_up(conn, row)
                 await actions.finish(conn, ids, end.status, end.reason)
         return True
     if row.wanted == "absent":
         await _forget(context, row)
         async with context.database.begin() as conn:
-            await queries.remove(conn, row.id)
+            await queries.remove(conn, row)
             await actions.finish(conn, ids, "completed")
         return True
     async with context.gate(row.cell_id).place():

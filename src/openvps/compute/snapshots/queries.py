@@ -7,6 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import delete, func, insert, select, update
 
+from openvps.compute.locations import queries as locations
+from openvps.compute.locations.queries import Size
 from openvps.core.clock import SET_BACK
 from openvps.core.db import Connection, Record
 from openvps.schema import cell, server, snapshot
@@ -52,7 +54,14 @@ async def shown(conn: Connection, account_id: int, reference: int | UUID) -> Rec
 
 async def server_of(conn: Connection, account_id: int, reference: int | UUID) -> Record | None:
     """Return one of the account's servers, locked: so that its snapshots can be counted, or not be restored from."""
-    columns = (server.c.id, server.c.name, server.c.status, server.c.restore_from)
+    columns = (
+        server.c.id,
+        server.c.name,
+        server.c.status,
+        server.c.restore_from,
+        server.c.cell_id,
+        server.c.storage_gb,
+    )
     where = (server.c.account_id == account_id, server.c.wanted != "absent", _key(reference, server))
     return (await conn.execute(select(*columns).where(*where).with_for_update(key_share=True))).one_or_none()
 
@@ -109,9 +118,27 @@ async def settle(
     return done.rowcount == 1
 
 
-async def remove(conn: Connection, snapshot_id: int) -> None:
-    """Delete a snapshot's row."""
-    await conn.execute(delete(snapshot).where(snapshot.c.id == snapshot_id))
+async def remove(conn: Connection, seen: Row) -> None:
+    """Delete a snapshot's row, and give back the room that it took."""
+    taken = delete(snapshot).where(snapshot.c.id == seen.id).returning(snapshot.c.storage_gb)
+    await _give_back(conn, seen, (await conn.execute(taken)).scalar_one_or_none())
+
+
+async def give_up(conn: Connection, seen: Row) -> None:
+    """Give back the room of a snapshot that isn't there."""
+    before = (
+        select(snapshot.c.id, snapshot.c.storage_gb)
+        .where(snapshot.c.id == seen.id)
+        .with_for_update(key_share=True)
+        .cte()
+    )
+    taken = update(snapshot).where(snapshot.c.id == before.c.id).values(storage_gb=0).returning(before.c.storage_gb)
+    await _give_back(conn, seen, (await conn.execute(taken)).scalar_one_or_none())
+
+
+async def _give_back(conn: Connection, seen: Row, storage_gb: int | None) -> None:
+    if storage_gb:
+        await locations.give_back(conn, seen.cell_id, Size(0, 0, storage_gb))
 
 
 async def look_again(conn: Connection, snapshot_id: int, at: datetime) -> None:

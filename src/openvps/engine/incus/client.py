@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import httpcore2
 import httpx2
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import WebSocketException
 
+from openvps.engine.incus.sftp import Stream
 from openvps.engine.protocol import Away, Busy, DiskFull, EngineError, Missing
 
 CONNECT_S = 2.0
 ANSWER_S = 5.0
 WAIT_S = 4  # whole seconds only: Incus reads an integer; stays under ANSWER_S
 
-NOT_FOUND, PRECONDITION_FAILED, UNAVAILABLE = 404, 412, 503
+SWITCHED, NOT_FOUND, PRECONDITION_FAILED, UNAVAILABLE = 101, 404, 412, 503
 SUCCESS = 200  # an operation's status: 1xx is under way, 2xx done, 4xx failed or cancelled
 BUSY_TEXTS = (
     "is busy running",
@@ -124,6 +126,21 @@ class Client:
         """Have the other members asked before one that didn't answer."""
         if self._members[0] == member:
             self._members = [*self._members[1:], member]
+
+    @asynccontextmanager
+    async def upgraded(self, path: str, protocol: str) -> AsyncGenerator[Stream]:
+        """Have a connection speak another protocol; what breaks it, at any time, is Away."""
+        headers = {"Connection": "Upgrade", "Upgrade": protocol}
+        async with self.stream("GET", path, headers=headers) as answer:
+            if answer.status_code != SWITCHED:
+                await answer.aread()
+                raise failure(
+                    answer.status_code, f"{path}: the engine answered {answer.status_code}: {answer.text[:500]}"
+                )
+            try:
+                yield answer.extensions["network_stream"]
+            except (httpcore2.NetworkError, httpcore2.TimeoutException) as error:
+                raise Away(f"{path}: {error!r}") from error
 
     async def answer(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None, **sent: Any

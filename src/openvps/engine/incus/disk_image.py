@@ -9,9 +9,10 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping
-from typing import IO, Any, cast
+from typing import IO, Any
 
-from openvps.engine.manifest import Hashed, Manifest, Passing, Tar, is_file_data
+from openvps.engine import holes
+from openvps.engine.manifest import XATTR, Hashed, Manifest, Passing, Tar, is_file_data
 
 
 def at_starts(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +30,8 @@ def at_starts(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def assemble(metadata: Mapping[str, Any], templates: Mapping[str, bytes], stored: IO[bytes], image: IO[bytes]) -> str:
     """Write an image: `metadata` and `templates` of ours, and the files of the stored one; returns their digest.
 
-    Raises tarfile.TarError where the stored one can't be read, ValueError where it names something outside.
+    Zeros become holes. Raises tarfile.TarError where the stored one can't be read, ValueError where it names
+    something outside.
     """
     noted = Manifest()
     with Tar.open(fileobj=image, mode="w|", format=tarfile.PAX_FORMAT) as new:
@@ -41,7 +43,13 @@ def assemble(metadata: Mapping[str, Any], templates: Mapping[str, bytes], stored
                 continue
             content = old.extractfile(entry) if entry.isreg() else None
             hashed = Hashed(content) if content else None
-            new.addfile(entry, cast("IO[bytes] | None", hashed))  # of which it reads alone
+            # Written anew from what was understood of it: another tar may understand other words, as another name.
+            entry.pax_headers = {key: text for key, text in entry.pax_headers.items() if key.startswith(XATTR)}
+            if hashed:
+                entry.type, entry.sparse = tarfile.REGTYPE, None
+                holes.add(new, entry, hashed)
+            else:
+                new.addfile(entry)
             new.members.clear()
             noted.add(entry, hashed.hexdigest() if hashed else None)
     return noted.digest

@@ -19,9 +19,13 @@ from openvps.engine.incus import disk_image
 from openvps.engine.incus.cell import CHUNK, UPLOAD_S
 from openvps.engine.incus.client import CONNECT_S, SUCCESS, Client
 from openvps.engine.incus.instances import path_of, subjects
-from openvps.engine.protocol import Busy, DiskSnapshot, EngineError, ImageOfDisk, MachineSpec, Missing
+from openvps.engine.incus.sftp import claim_of
+from openvps.engine.protocol import Busy, Claim, DiskSnapshot, EngineError, ImageOfDisk, MachineSpec, Missing
 
 OF_SNAPSHOT = "openvps.snapshot"  # on an image: of which it was made
+# Incus writes files' holes out as zeros: uncompressed, one file of a customer could fill the engine's own disk.
+COMPRESSED_BY = "zstd -1"
+COPIED_TEXTS = ("already exists", "UNIQUE constraint failed: instances")
 EXISTS_TEXTS = ("already exists", "UNIQUE constraint failed: instances_snapshots")
 
 
@@ -58,6 +62,31 @@ class IncusSnapshots:
         except Missing:
             return
 
+    async def claim(self, name: str, snapshot: str) -> Claim:
+        """Say what reading a snapshot would come to, from its folders alone. Raises Missing, TooMuch.
+
+        Incus lists the files of instances only: so a copy of the snapshot is made for that, off, without a network,
+        named as it. What is listed is what will be read, whatever the customer does meanwhile.
+        """
+        copied: dict[str, Any] = {
+            "name": snapshot,
+            "profiles": [],
+            "devices": {"eth0": {"type": "none"}},
+            "source": {"type": "copy", "source": f"{name}/{snapshot}", "instance_only": True},
+        }
+        try:
+            await self._client.run("POST", "/1.0/instances", json=copied)
+        except EngineError as error:
+            if not any(text in str(error) for text in COPIED_TEXTS):
+                raise
+            if await self._at_work(snapshot):
+                raise Busy(f"{snapshot} is being copied") from error
+        async with self._client.upgraded(f"{path_of(snapshot)}/sftp", "sftp") as stream:
+            found = await claim_of(stream)
+        with contextlib.suppress(Missing):
+            await self._client.run("DELETE", path_of(snapshot))
+        return found
+
     async def publish(self, name: str, snapshot: str) -> ImageOfDisk:
         """Make an image of a snapshot, known by the snapshot's name; there already is success. Raises Missing."""
         if (made := await self.published(snapshot)) is not None:
@@ -65,7 +94,7 @@ class IncusSnapshots:
         if snapshot not in self._publishing:
             wanted = {
                 "source": {"type": "snapshot", "name": f"{name}/{snapshot}"},
-                "compression_algorithm": "none",  # it is streamed into a store that finds what it has already
+                "compression_algorithm": COMPRESSED_BY,
                 "aliases": [{"name": snapshot}],
                 "properties": {OF_SNAPSHOT: snapshot},
             }
@@ -88,6 +117,8 @@ class IncusSnapshots:
         if await self.published(image) is not None:
             return
         metadata = disk_image.at_starts(await self._client.get(f"{path_of(name)}/metadata"))
+        # Two backups with the same files would be one image to Incus, which refuses the second.
+        metadata["properties"] = {"of": image}
         templates = {
             one["template"]: await self._template(name, one["template"]) for one in metadata["templates"].values()
         }
