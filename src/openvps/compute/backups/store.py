@@ -85,6 +85,8 @@ MEANINGS: tuple[tuple[type[StoreFailed], tuple[str, ...]], ...] = (
             "could not load snapshot",
             "error loading snapshot",
             "wrong password or no key found",
+            "unmarshal: ",
+            "scrypt",
             "load(<data/",
             "no matching id found",
         ),
