@@ -125,6 +125,7 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
     async with exposed(app.state.settings, first=0, facts=Facts(app.state.database)):
         yield
     settling.cancel()
+    await asyncio.gather(settling, return_exceptions=True)  # it may yet have a connection
     await app.state.rate_limit.try_to_settle(app.state.database)
     await app.state.feeds.close()
     await app.state.changes.close()

@@ -11,8 +11,10 @@ import statistics
 import time
 from collections.abc import Callable
 
+import httpx2
 from tables import say, spread, table
 
+from factories import Client
 from installation import Installation, an_installation, on_simulated
 from killed import on_its_way
 from running import Running
@@ -58,7 +60,13 @@ def run(*, rounds: int) -> bool:
 
 
 async def _rounds(made: Installation, rounds: int, worker: tuple[str, ...]) -> list[float]:
-    customer = await made.a_customer()
+    made_for = await made.a_customer()
+    base = f"http://127.0.0.1:{made.ports[0]}/api/v1"
+    async with httpx2.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
+        return await _killed(made, rounds, worker, Client(made_for.account_id, made_for.token, http))
+
+
+async def _killed(made: Installation, rounds: int, worker: tuple[str, ...], customer: Client) -> list[float]:
     workers = [await asyncio.to_thread(_started, made, Running(worker, made.folder / f"w{one}.log")) for one in "ab"]
     servers = [await on_its_way(customer, "create", 0) for _ in range(SERVERS)]
     await asyncio.to_thread(_until, lambda: not made.sql(AT_WORK))

@@ -84,6 +84,7 @@ class Feeds:
         self._by_token: Counter[int] = Counter()
         self._by_account: Counter[int] = Counter()
         self._checking: asyncio.Task[None] | None = None
+        self._ending = set[asyncio.Task[None]]()  # of feeds that nobody follows: each may yet have a connection
         self._over = False
 
     @contextlib.asynccontextmanager
@@ -113,7 +114,8 @@ class Feeds:
     async def close(self) -> None:
         """End every stream, and open none any more."""
         self.end()
-        tasks = [task for task in (self._checking, *(one.following for one in self._feeds.values())) if task]
+        following = [one.following for one in self._feeds.values()]
+        tasks = [task for task in (self._checking, *following, *self._ending) if task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -151,6 +153,8 @@ class Feeds:
             del self._feeds[feed.account_id]
             if feed.following:
                 feed.following.cancel()
+                self._ending.add(feed.following)
+                feed.following.add_done_callback(self._ending.discard)
 
     async def _follow(self, feed: Feed) -> None:
         async with self._changes.of(f"event:{feed.account_id}", feed.word):
