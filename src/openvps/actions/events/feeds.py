@@ -26,6 +26,7 @@ CHECK_S = 5.0
 HEARTBEAT_S = 15.0  # proxies end a connection on which nothing comes for 30 to 60 s
 KEPT = 256  # newest events of an account in memory; who is further behind reads the database
 READ = 200
+READ_S = 5.0  # what a read may yet take when the process ends
 PERMISSION = "events:read"
 TOKENS = 5  # an account may have as many streams as so many tokens
 HEARTBEAT = b": nothing new\n\n"
@@ -57,6 +58,7 @@ class Feed:
         self.readers: set[Reader] = set()
         self.word = asyncio.Event()  # that there may be something new
         self.following: asyncio.Task[None] | None = None
+        self.over = False
         self._frames: deque[Frame] = deque()
 
     def add(self, frames: list[Frame]) -> None:
@@ -67,6 +69,11 @@ class Feed:
             self.since = self._frames.popleft().number
         for reader in self.readers:
             reader.wake.set()
+
+    def end(self) -> None:
+        """Have it read no more."""
+        self.over = True
+        self.word.set()
 
     def after(self, number: int) -> list[Frame] | None:
         """Return the events after a number; None where not all of them are here."""
@@ -84,7 +91,8 @@ class Feeds:
         self._by_token: Counter[int] = Counter()
         self._by_account: Counter[int] = Counter()
         self._checking: asyncio.Task[None] | None = None
-        self._ending = set[asyncio.Task[None]]()  # of feeds that nobody follows: each may yet have a connection
+        self._ending = set[asyncio.Task[None]]()  # of feeds that nobody follows: each may be reading yet
+        self._closing = asyncio.Event()
         self._over = False
 
     @contextlib.asynccontextmanager
@@ -112,11 +120,18 @@ class Feeds:
         return len(self._feeds[account_id].readers) if account_id in self._feeds else 0
 
     async def close(self) -> None:
-        """End every stream, and open none any more."""
+        """End every stream, and open none any more.
+
+        Who reads is waited for: cancelled as it takes its connection from the pool, it would leave it to nobody.
+        """
         self.end()
+        self._closing.set()
         following = [one.following for one in self._feeds.values()]
         tasks = [task for task in (self._checking, *following, *self._ending) if task]
-        for task in tasks:
+        for feed in self._feeds.values():
+            feed.end()
+        _, hang = await asyncio.wait(tasks, timeout=READ_S) if tasks else (set(), set())
+        for task in hang:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -151,21 +166,22 @@ class Feeds:
         feed.readers.discard(reader)
         if not feed.readers:
             del self._feeds[feed.account_id]
+            feed.end()
             if feed.following:
-                feed.following.cancel()
                 self._ending.add(feed.following)
                 feed.following.add_done_callback(self._ending.discard)
 
     async def _follow(self, feed: Feed) -> None:
         async with self._changes.of(f"event:{feed.account_id}", feed.word):
-            while True:
+            while not feed.over:
                 feed.word.clear()
                 try:
                     while rows := (await self.read(feed.account_id, feed.head))[0]:
                         feed.add([Frame.of(row) for row in rows])
                 except Exception:  # the next check has it look again
                     logger.exception("feed_interrupted", account=feed.account_id)
-                await feed.word.wait()
+                if not feed.over:
+                    await feed.word.wait()
 
     async def read(self, account_id: int, number: int) -> tuple[list[Record], int]:
         """Return the events after a number from the database, and the number of the newest."""
@@ -175,10 +191,12 @@ class Feeds:
 
     async def _check(self) -> None:
         """Close the streams whose tokens hold no more, and wake feeds that missed word."""
-        while True:
-            await asyncio.sleep(CHECK_S)
+        while not self._closing.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_S):
+                    await self._closing.wait()
             try:
-                if self._feeds:
+                if self._feeds and not self._closing.is_set():
                     await self._check_once()
             except Exception:
                 logger.exception("streams_not_checked")
