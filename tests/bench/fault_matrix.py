@@ -147,7 +147,10 @@ def run(*, quick: bool) -> bool:
     seen = Seen(quick, revision=_revision(), load=f"{os.getloadavg()[0]:.1f}")
     seen.write()
     try:
-        with an_incusd(project=PROJECT) as daemon, tempfile.TemporaryDirectory(prefix="openvps-lanes-") as folder:
+        with (
+            an_incusd(project=PROJECT, driver="btrfs", size="10GiB") as daemon,
+            tempfile.TemporaryDirectory(prefix="openvps-lanes-") as folder,
+        ):
             _lanes(seen, daemon, Path(folder))
             _tests(seen, daemon)
         seen.state = "It ran to its end."

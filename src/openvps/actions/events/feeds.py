@@ -130,10 +130,11 @@ class Feeds:
         tasks = [task for task in (self._checking, *following, *self._ending) if task]
         for feed in self._feeds.values():
             feed.end()
-        _, hang = await asyncio.wait(tasks, timeout=READ_S) if tasks else (set(), set())
-        for task in hang:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            _, hang = await asyncio.wait(tasks, timeout=READ_S)
+            for task in hang:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def end(self) -> None:
         """Have every stream end: clients take it up again elsewhere, or here after a restart."""
