@@ -26,6 +26,7 @@ import idle
 import lists
 import metering
 import power_cut
+import service
 import soak
 import steps
 import systemd
@@ -66,6 +67,7 @@ def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
     """Return what needs no lab: it has processes, PostgreSQL and engine of its own."""
     alone: dict[str, Callable[[], bool]] = {
         "systemd": systemd.prove,
+        "service": service.prove,
         "cli": lambda: command_line.run(rounds=asked.rounds),
         "streams": lambda: event_streams.run(streams=asked.streams),
         "console": console.run,
@@ -137,6 +139,9 @@ def _arguments() -> argparse.Namespace:
     six.add_argument("--proof", action="store_true", help="prove the last one, too")
     benches.add_parser("power-cut", help="everything killed at once and started again: each server returns by itself")
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
+    benches.add_parser(
+        "service", help="prove openvps service on a Debian 12 with systemd: two apis, two workers, killed"
+    )
     nine = benches.add_parser("streams", help="so many event streams at once on one api process")
     nine.add_argument("--streams", type=int, default=1000)
     last = benches.add_parser("cli", help="how long a customer's command takes, beside an empty Python")

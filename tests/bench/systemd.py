@@ -1,30 +1,21 @@
 """`script/up` on a Debian 12 machine with systemd, from an empty machine to a purge, with a reboot on the way.
 
-No measurement but a proof: each line of the table was seen, in this order, or the run ends with the one that wasn't.
-The machine is made in `nested`, whose docstring says what it is helped with from outside. The repository is a clean
-clone of what is committed.
+No measurement but a proof: see `proof`.
 """
 
-import contextlib
 import re
-import secrets
 import subprocess
-import tempfile
 import time
-from collections.abc import Generator
-from ipaddress import IPv4Network
 from pathlib import Path
 
-from nested import NAME, Nested, nested, settings_beside
-from tables import say, table
+import proof
+from nested import Nested
+from proof import BACK_S, CLONE, NotSeen, Seen, reboot
 
-from openvps.ops.run import ProgramFailed, run
-
-REPOSITORY = Path(__file__).parents[2]
-CLONE, PIDFILE = "/root/openvps", "/run/up.pid"
+PIDFILE = "/run/up.pid"
 UP = f"cd {CLONE} && echo $$ >{PIDFILE} && exec script/up"
 DOWN = ("/opt/openvps/bin/openvps", "down", "--purge", "--yes")
-READY_S, AGAIN_S, ACTIVE_S, BACK_S, END_S = 900, 20, 120, 60, 60
+READY_S, AGAIN_S, ACTIVE_S, END_S = 900, 20, 120, 60
 LEFT = {  # what a purge must leave none of, and a line that prints it
     "data folder": "ls -d /var/lib/openvps",
     "firewall and unit": "nft list tables | grep openvps; ls -d /etc/systemd/system/*openvps*"
@@ -37,60 +28,12 @@ LEFT = {  # what a purge must leave none of, and a line that prints it
 }
 
 
-class NotSeen(Exception):
-    """What should have been seen wasn't."""
-
-
-class Seen:
-    """The table: what was seen, what it said, and how long it took."""
-
-    def __init__(self) -> None:
-        self.rows: list[list[str]] = []
-
-    @contextlib.contextmanager
-    def step(self, what: str) -> Generator[list[str]]:
-        """Note a step with the words that its block appends; what it raises is noted too."""
-        notes: list[str] = []
-        began, ended = time.monotonic(), "FAILED"
-        try:
-            yield notes
-            ended = "; ".join(notes) or "yes"
-        finally:
-            self.rows.append([what, ended, f"{time.monotonic() - began:.1f}"])
-            say(f"{what}: {ended} ({self.rows[-1][2]} s)")
-
-
 def prove() -> bool:
     """Go the whole way; returns whether all was seen."""
-    seen = Seen()
-    work = Path(tempfile.mkdtemp(prefix="openvps-whole-", dir="/var/lib"))
-    work.chmod(0o755)
-    number = secrets.randbelow(1 << 14)
-    pool = IPv4Network((f"10.{192 + number // 256}.{number % 256}.0", 24))
-    settings = settings_beside(work / "data", f"{chr(97 + number % 26)}{chr(97 + number // 26 % 26)}", pool)
-    failed = True
-    try:
-        with contextlib.ExitStack() as stack:
-            with seen.step("Debian 12 made of this machine's apt sources"):
-                machine = stack.enter_context(nested(settings))
-            _walk(machine, seen, work)
-            failed = False
-    except (NotSeen, ProgramFailed, TimeoutError) as error:
-        say(f"\nnot as it should be: {error}")
-        for log in sorted(work.glob("*.log")):
-            say(f"\n{log.name} ends with:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
-    finally:
-        run(["rm", "-rf", "--one-file-system", "--", str(work)])
-    say("\n" + table(["step", "seen", "seconds"], seen.rows))
-    return not failed
+    return proof.prove(_walk)
 
 
 def _walk(machine: Nested, seen: Seen, work: Path) -> None:
-    with seen.step("systemd has booted it") as notes:
-        run(machine.incus("start", NAME), env=machine.client)
-        notes += [machine.booted(), *_failed_units(machine)]
-    with seen.step("a clean clone is in it") as notes:
-        notes.append(_clone(machine, work))
     up, log = _up(machine, seen, work, "script/up on the empty machine", READY_S)
     with seen.step("the printed curl line, pasted, until `active`"):
         _make_a_server(machine, log)
@@ -118,17 +61,6 @@ def _walk(machine: Nested, seen: Seen, work: Path) -> None:
         machine.run(*DOWN)
         _ended(up)
     _nothing_left(machine, seen)
-
-
-def _clone(machine: Nested, work: Path) -> str:
-    """Put a clone of what is committed into the machine; returns the commit."""
-    clone, packed = work / "clone", work / "clone.tar"
-    run(["git", "clone", "--quiet", "--depth=1", f"file://{REPOSITORY}", str(clone)])
-    run(["tar", "--create", "--owner=0", "--group=0", f"--file={packed}", f"--directory={clone}", "."])
-    machine.run("mkdir", CLONE)
-    run(machine.incus("file", "push", str(packed), f"{NAME}{CLONE}.tar"), env=machine.client)
-    machine.run("tar", "--extract", f"--file={CLONE}.tar", f"--directory={CLONE}")
-    return run(["git", "-C", str(clone), "rev-parse", "--short", "HEAD"]).strip()
 
 
 def _up(machine: Nested, seen: Seen, work: Path, what: str, within_s: float) -> tuple[subprocess.Popen[bytes], Path]:
@@ -203,19 +135,8 @@ def _state(machine: Nested) -> str:
 
 def _reboot(machine: Nested, seen: Seen, login: str) -> None:
     """Reboot the machine, and see the server come back behind the firewall with nobody there to run `up`."""
-    boot = "cut -d' ' -f22 /proc/1/stat"  # when its init started
     with seen.step("a reboot of the machine") as notes:
-        before = machine.shell(boot)
-        with contextlib.suppress(ProgramFailed):  # it may be gone before the answer is
-            machine.run("systemctl", "reboot")
-        deadline, now = time.monotonic() + BACK_S, before
-        while now == before:
-            if time.monotonic() > deadline:
-                raise NotSeen(f"the machine did not reboot within {BACK_S} s")
-            time.sleep(0.5)
-            with contextlib.suppress(ProgramFailed):
-                now = machine.shell(boot)
-        notes += [machine.booted(), *_failed_units(machine)]
+        notes.extend(reboot(machine))
     with seen.step("the server comes back by itself") as notes:
         machine.shell(f"until {login} -o ConnectTimeout=1 true; do sleep 0.2; done 2>/dev/null", timeout_s=BACK_S)
         machine.shell(f"{login} 'test -e /root/kept && ! test -e /run/this-boot && touch /run/this-boot-2'")
@@ -243,11 +164,6 @@ def _no_firewall_no_engine(machine: Nested, seen: Seen) -> None:
         if state == "active":
             raise NotSeen("Incus started without the firewall")
         notes.append(f"incus.service {state}")
-
-
-def _failed_units(machine: Nested) -> list[str]:
-    listed = machine.shell("systemctl list-units --failed --plain --no-legend").splitlines()
-    return [f"failed: {line.split()[0]}" for line in listed]
 
 
 def _moment(machine: Nested, unit: str, what: str) -> int:
