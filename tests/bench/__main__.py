@@ -31,6 +31,7 @@ import soak
 import steps
 import systemd
 import take_up
+import upgrade
 from tables import say
 
 import lab as whole
@@ -68,6 +69,7 @@ def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
     alone: dict[str, Callable[[], bool]] = {
         "systemd": systemd.prove,
         "service": service.prove,
+        "upgrade": lambda: upgrade.prove(asked.revision),
         "cli": lambda: command_line.run(rounds=asked.rounds),
         "streams": lambda: event_streams.run(streams=asked.streams),
         "console": console.run,
@@ -142,6 +144,8 @@ def _arguments() -> argparse.Namespace:
     benches.add_parser(
         "service", help="prove openvps service on a Debian 12 with systemd: two apis, two workers, killed"
     )
+    eight = benches.add_parser("upgrade", help="prove an upgrade with live servers from an older revision, and back")
+    eight.add_argument("revision", nargs="?", help="a tag or commit (the newest tag, or before the last migration)")
     nine = benches.add_parser("streams", help="so many event streams at once on one api process")
     nine.add_argument("--streams", type=int, default=1000)
     last = benches.add_parser("cli", help="how long a customer's command takes, beside an empty Python")

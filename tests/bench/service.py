@@ -35,14 +35,18 @@ import asyncio, json, sys
 from websockets.asyncio.client import connect
 
 async def main(url, ticket):
-    async with asyncio.timeout(30), connect(url) as socket:
+    async with asyncio.timeout(60), connect(url, proxy=None) as socket:
         await socket.send(json.dumps({"ticket": ticket}))
-        await socket.recv()
-        await socket.send(b"\\r")
-        seen = b""
-        while b"login:" not in seen:
-            got = await socket.recv()
-            seen += got if isinstance(got, bytes) else got.encode()
+        seen = await socket.recv()
+        if json.loads(seen) != {"open": True}:
+            sys.exit(seen)
+        while not (isinstance(seen, bytes) and b"login:" in seen):
+            await socket.send(b"\\r")  # what is typed while the engine still attaches is lost
+            try:
+                async with asyncio.timeout(1):
+                    seen = await socket.recv()
+            except TimeoutError:
+                continue
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -63,16 +67,26 @@ class _Walk:
         self.token = self.login = ""
 
     def go(self) -> None:
-        """Go it."""
+        """Go it; what one part finds wrong doesn't keep the others from being seen."""
         self.prepared()
         self.installed()
-        self.server_made()
-        self.hardened()
-        self.processes_ended()
-        self.database_ended()
-        self.tls()
-        self.rebooted()
-        self.removed()
+        wrong: list[str] = []
+        for part in (
+            self.server_made,
+            self.terminal,
+            self.hardened,
+            self.processes_ended,
+            self.database_ended,
+            self.tls,
+            self.rebooted,
+            self.removed,
+        ):
+            try:
+                part()
+            except (NotSeen, ProgramFailed, TimeoutError) as error:
+                wrong.append(f"{part.__name__}: {error}")
+        if wrong:
+            raise NotSeen("\n".join(wrong))
 
     # what is done
 
@@ -107,11 +121,16 @@ class _Walk:
             address = self.api("GET", f"/servers/{made}/")["ip_address"]
             self.login = f"{self.login}{address}"
             self.machine.shell(f"{self.login} touch /root/kept")
-        with self.seen.step("its serial console, by the console's unit"):
-            self.terminal(made)
         with self.seen.step("openvps audit") as notes:
             self.machine.run(OPENVPS, "audit", timeout_s=120)
             notes.append("exit code 0")
+
+    def terminal(self) -> None:
+        with self.seen.step("its serial console, by the console's unit"):
+            made = self.api("GET", "/servers/")["results"][0]["id"]
+            ticket = self.api("POST", f"/servers/{made}/console/")
+            self.machine.put(TERMINAL.encode(), "/root/terminal.py")
+            self.machine.run("/opt/openvps/bin/python", "/root/terminal.py", ticket["url"], ticket["ticket"])
 
     def hardened(self) -> None:
         for unit in UNITS[1:]:
@@ -279,11 +298,6 @@ class _Walk:
             process.wait(30)
         if missed := self.machine.shell("cat /root/missed 2>/dev/null || true").split():
             raise NotSeen(f"{len(missed)} requests found no api")
-
-    def terminal(self, server: int) -> None:
-        ticket = self.api("POST", f"/servers/{server}/console/")
-        self.machine.put(TERMINAL.encode(), "/root/terminal.py")
-        self.machine.run("/opt/openvps/bin/python", "/root/terminal.py", ticket["url"], ticket["ticket"])
 
     def create(self, name: str) -> int:
         body = {"name": name, "plan_id": 3, "os_id": 3, "location": "us-west"}

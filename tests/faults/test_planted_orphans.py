@@ -17,7 +17,8 @@ from openvps.compute.consistency.look import check, look
 from openvps.compute.servers.converge import Context, converge
 from openvps.engine.incus import Incus
 from openvps.engine.incus.client import Client
-from openvps.engine.protocol import Away, Busy, Engine, MachineSpec
+from openvps.engine.protocol import Away, Busy, Engine, EngineError, MachineSpec
+from openvps.ops.run import run
 from tiny_image import build_tiny_image
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
@@ -98,6 +99,24 @@ async def a_machine(stage: Stage, name: str) -> None:
             if await stage.engine.engine.look(name):
                 return
         await asyncio.sleep(0.05)
+
+
+def forget(lab: Lab, project: str, machine: str) -> None:
+    """Have the engine's own database lose a machine, whose disk stays."""
+    of = f"name = '{machine}' AND project_id = (SELECT id FROM projects WHERE name = '{project}')"
+    lines = f"DELETE FROM instances WHERE {of}; DELETE FROM storage_volumes WHERE {of}"
+    folder = {"INCUS_DIR": str(Path(lab.socket).parent)}
+    run(["incus", "admin", "sql", "global", lines], env=folder)
+
+
+async def recovered(client: Client, lab: Lab) -> None:
+    """Have the engine do what `incus admin recover` asks of it, once no other test's disk is half made."""
+    for _ in range(10):
+        with contextlib.suppress(EngineError):
+            await client.answer("POST", "/internal/recover/import", json={"pools": [{"name": lab.pool}]})
+            return
+        await asyncio.sleep(1)
+    raise TimeoutError
 
 
 async def found(stage: Stage, **options: Any) -> set[tuple[str, str, str]]:
@@ -237,6 +256,25 @@ async def test_a_machine_of_another_database_is_shown_and_left_alone(stage: Stag
     await stage.world.sql("SELECT setval('server_id_seq', :it)", it=NOWHERE)
     assert await found(stage, mend=True) == set()
     assert await stage.engine.engine.look(f"vps-{NOWHERE}") is None
+
+
+async def test_disks_that_the_engine_has_forgotten_are_found_and_a_servers_is_not_given_up(
+    stage: Stage, client: Client, lab: Lab
+) -> None:
+    number = await stage.a_server("stopped")
+    await a_machine(stage, "stray")
+    await stage.engine.engine.kill("stray")
+    for name in (f"vps-{number}", "stray"):
+        forget(lab, client.project, name)
+    wanted = {("server", "missing", str(number)), ("volume", "orphan", "container/stray")}
+    assert await found(stage) == wanted
+    assert await found(stage, mend=True) == wanted, "a server whose disk is there isn't said to have lost it"
+    assert await stage.status(number) == "stopped"
+
+    await recovered(client, lab)
+    assert await found(stage) == {("machine", "orphan", "stray")}
+    assert await found(stage, mend=True) == set()
+    await stage.agree(number, "stopped")
 
 
 async def test_what_is_on_its_way_is_no_finding_at_any_step(stage: Stage) -> None:

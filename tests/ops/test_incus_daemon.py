@@ -1,15 +1,26 @@
 """An Incus daemon of our own, real: started, prepared, found again, purged without a trace."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from openvps.core.settings import Settings
+from openvps.engine.incus import open_engine
+from openvps.engine.protocol import Inventory
 from openvps.ops import down, farewell, incus_daemon, incus_project, leftovers, lock
 from openvps.ops.incus_rest import Incus
 from openvps.ops.machine import NotReady
 from openvps.ops.processes import alive
 from openvps.ops.run import run
+
+
+async def inventory(socket: Path, settings: Settings) -> Inventory:
+    engine = open_engine(socket, settings.project, settings.project)
+    try:
+        return await engine.inventory()
+    finally:
+        await engine.close()
 
 
 def test_our_own_daemon_is_started_once_and_a_purge_leaves_nothing(settings: Settings) -> None:
@@ -27,6 +38,12 @@ def test_our_own_daemon_is_started_once_and_a_purge_leaves_nothing(settings: Set
             machine = {"name": "empty", "source": {"type": "none"}, "devices": {"root": root}}
             incus.do("POST", "/1.0/instances", machine, project=settings.project)
         assert farewell.words(settings) == "OpenVPS has ended; no server runs"
+        disk = daemon.socket.parent / "storage-pools" / settings.project / "containers" / f"{settings.project}_lost"
+        run(["btrfs", "subvolume", "create", str(disk)])
+        assert str(disk) in (asyncio.run(inventory(daemon.socket, settings)).unsearched or ""), "it can't be read"
+        run(["btrfs", "subvolume", "delete", str(disk)])
+        found = asyncio.run(inventory(daemon.socket, settings))
+        assert (found.unsearched, found.unrecorded) == (None, frozenset())
         down.remove(settings)
     assert not settings.data_dir.exists()
     assert not alive(pid)

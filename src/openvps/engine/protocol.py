@@ -131,6 +131,8 @@ class Inventory:
     images: Sequence[StoredImage]
     volumes: frozenset[tuple[str, str]]  # kind, in the engine's words, and name; those of a machine are named as it
     profiles: frozenset[str]  # but the one that is always there
+    unrecorded: frozenset[tuple[str, str]] = frozenset()  # likewise: disks that the engine knows nothing of
+    unsearched: str | None = None  # why the pool couldn't be searched for those
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from openvps.core.db import Database, Record
 from openvps.engine.protocol import Engine, Inventory
 
 DELETE = "delete it, with its disk"
+RECOVER = "incus admin recover on its host makes one"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,10 @@ def _servers(here: _Here, before: Rows, found: Inventory, after: Rows) -> list[F
         if seen is None or seen.version != row.version or not (seen.rests and row.rests and row.has_disk):
             continue
         name = machine_name(number)
-        if name not in found.addresses:
+        if name not in found.addresses and any(disk == name for _, disk in found.unrecorded):
+            text = f"server {number} has no machine, but its disk is there, without a record: {RECOVER}"
+            findings.append(here.finds("server", MISSING, str(number), text, None))
+        elif name not in found.addresses:
             text = f"server {number} has no machine"
             findings.append(here.finds("server", MISSING, str(number), text, "have it end in error, with the reason"))
         elif found.addresses[name] != row.addresses and seen.addresses == row.addresses:
@@ -166,6 +170,16 @@ def _others(here: _Here, before: Rows, found: Inventory, after: Rows) -> list[Fi
         elif name not in found.addresses and number not in before.servers and number not in after.servers:
             text = f"the disk {name} has no machine; the engine must be told: incus admin recover, then delete it"
             findings.append(here.finds("volume", ORPHAN, f"{kind}/{name}", text, None))
+    for kind, name in sorted(found.unrecorded):
+        if server_id(name) in before.servers or server_id(name) in after.servers:
+            continue  # told of the server
+        text = (
+            f"the disk {name} is in the pool, and the engine has no record of it: {RECOVER}, then it can be deleted"
+        )
+        findings.append(here.finds("volume", ORPHAN, f"{kind}/{name}", text, None))
+    if found.unsearched:
+        text = f"the pool couldn't be searched for disks without a record: {found.unsearched}"
+        findings.append(here.finds("volume", ORPHAN, found.unsearched, text, None))
     return findings + [
         here.finds("profile", ORPHAN, name, f"the profile {name} is used by nobody", "delete it")
         for name in sorted(found.profiles)

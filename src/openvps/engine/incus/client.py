@@ -81,6 +81,11 @@ class Client:
         )
 
     @property
+    def project(self) -> str:
+        """The project that is spoken of."""
+        return self._project["project"]
+
+    @property
     def local(self) -> bool:
         """Whether the engine runs on this machine."""
         return self._socket is not None
