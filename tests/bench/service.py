@@ -3,6 +3,7 @@
 No measurement but a proof: see `proof`.
 """
 
+import contextlib
 import json
 import re
 import shlex
@@ -178,11 +179,11 @@ class _Walk:
     def database_ended(self) -> None:
         with self.seen.step("PostgreSQL off for ten seconds: 503, and then on as before") as notes:
             self.machine.run("systemctl", "stop", "postgresql")
-            code = self.code("GET", "/servers/")
-            if code != "503":
-                raise NotSeen(f"the api answers {code}")
-            time.sleep(10)
-            self.machine.run("systemctl", "start", "postgresql")
+            try:
+                self.until(lambda: self.code("GET", "/servers/") == "503", "the api answers 503")
+                time.sleep(10)
+            finally:
+                self.machine.run("systemctl", "start", "postgresql")
             began = time.monotonic()
             self.until(lambda: self.answers(PORTS[0]) and self.answers(PORTS[1]), "both answer")
             notes.append(f"both answer after {time.monotonic() - began:.1f} s")
@@ -251,7 +252,7 @@ class _Walk:
     def removed(self) -> None:
         with self.seen.step("openvps service install --apis 1 --workers 1") as notes:
             self.install(1, 1)
-            notes.extend(self.status(3))
+            notes.extend(self.status(4))
         with self.seen.step("openvps service uninstall, and the server runs on") as notes:
             self.machine.run(OPENVPS, "service", "uninstall", timeout_s=180)
             if left := self.machine.shell(LEFT_OF_UNITS).strip():
@@ -304,9 +305,14 @@ class _Walk:
         return self.api("POST", "/servers/", body)["id"]
 
     def active(self, server: int) -> None:
-        self.until(
-            lambda: self.api("GET", f"/servers/{server}/", port=PORTS[1])["status"] == "active", "it is active"
-        )
+        """Wait until a server is active, as the second api shows it, which may have been killed just now."""
+
+        def look() -> bool:
+            with contextlib.suppress(ProgramFailed):
+                return self.api("GET", f"/servers/{server}/", port=PORTS[1])["status"] == "active"
+            return False
+
+        self.until(look, "it is active")
 
     def api(self, method: str, path: str, body: Any = None, *, port: int = PORTS[0]) -> Any:
         return json.loads(self.machine.run(*self.curl(method, path, body, port), "--fail-with-body"))
