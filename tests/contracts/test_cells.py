@@ -1,14 +1,21 @@
 """What customers see of cells: a silent one's servers are unreachable, and creates go where somebody answers."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import insert
 
 from factories import World
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import queries
+from openvps.compute.servers import queries, watch
+from openvps.compute.servers.converge import Context
+from openvps.compute.servers.names import machine_name
 from openvps.compute.systems import queries as systems
 from openvps.core.clock import now
+from openvps.engine.faulty import Faulty
+from openvps.engine.protocol import MachineSpec
 from openvps.schema import address, address_pool
+from simulated import Simulated
 
 pytestmark = pytest.mark.anyio
 
@@ -105,3 +112,19 @@ async def test_servers_of_a_cell_that_is_away_are_not_swept_until_their_deadline
     await world.sql("UPDATE server SET deadline_at = now() WHERE id = :id", id=there)
     async with world.database.begin() as conn:
         assert set(await queries.due(conn, now())) == {here, there}
+
+
+async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what_no_event_told(world: World) -> None:
+    customer = await world.a_client()
+    runs, is_off, is_gone = [await world.a_server(customer) for _ in range(3)]
+    simulated = Simulated()
+    image = await simulated.add_image(Path("any"))
+    for number in (runs, is_off):
+        spec = MachineSpec(machine_name(number), image, 1, 128, 1, "web-1", addresses=["192.0.2.9"], nic="")
+        await simulated.create(spec, start=number == runs)
+    engine = Faulty(simulated)
+    await watch.look_at_cell(Context(world.database, world.config, {world.cell_id: engine}), world.cell_id)
+    assert engine.calls == {"machines": 1, "usage": 1}
+    async with world.database.begin() as conn:
+        assert set(await queries.due(conn, now())) == {is_off, is_gone}
+    await engine.close()
