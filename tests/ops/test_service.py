@@ -54,6 +54,7 @@ def test_each_process_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
     for text in (api, worker, console):
         assert "NoNewPrivileges=yes" in text
         assert "Restart=always" in text
+        assert "KillMode=mixed" in text, "restic isn't ended before the worker's grace is over"
         assert "StartLimitIntervalSec=0" in text, "it is started again however often it has ended"
         assert "\nGroup=" not in text, "a folder that is its user's group's alone is open to it"
         assert "p%40ss" not in text, "the database's password is in a file for root alone"

@@ -231,7 +231,8 @@ WantedBy=multi-user.target
 def _unit(what: str, command: str, *, user: str, groups: Sequence[str] = (), environment: str, hardened: str) -> str:
     """Return the unit of one of our processes, which is started again whenever it ends, however often.
 
-    Its group is its user's own: folders that are one process's alone are opened to that.
+    Its group is its user's own: folders that are one process's alone are opened to that. Told to end, it alone is
+    told: what it runs (a store's restic) it ends itself, when its grace is over.
     """
     return f"""\
 [Unit]
@@ -247,6 +248,7 @@ SupplementaryGroups={" ".join([machine.GROUP, *groups])}
 Restart=always
 RestartSec=1
 TimeoutStopSec=20
+KillMode=mixed
 {hardened}
 [Install]
 WantedBy=multi-user.target
