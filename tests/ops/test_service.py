@@ -41,7 +41,7 @@ def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
 def test_each_process_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
     texts = service.units(config(tmp_path, listen="[::1]:8080"), engine_group="incus-admin")
     api, worker, console = (texts[name] for name in (service.API, service.WORKER, service.CONSOLE))
-    assert "Environment=OPENVPS_LISTEN=[::1]:%i\n" in api
+    assert "ExecStart=/usr/bin/env OPENVPS_LISTEN=[::1]:%i /" in api, "whatever the file of settings says of it"
     assert "User=openvps-api\n" in api
     assert "SupplementaryGroups=openvps\n" in api, "the api has no way to the engine"
     assert "\nCapabilityBoundingSet=\n" in api
@@ -58,6 +58,8 @@ def test_each_process_has_what_it_needs_and_no_more(tmp_path: Path) -> None:
         assert "StartLimitIntervalSec=0" in text, "it is started again however often it has ended"
         assert "\nGroup=" not in text, "a folder that is its user's group's alone is open to it"
         assert "p%40ss" not in text, "the database's password is in a file for root alone"
+    tls = config(tmp_path, tls_certificate="/root/c.pem", tls_key="/root/k.pem")
+    assert f"OPENVPS_TLS_KEY={tmp_path}/tls/tls_key.pem /" in service.units(tls, engine_group="root")[service.API]
     low = service.units(config(tmp_path, listen="127.0.0.1:443"), engine_group="root")[service.API]
     assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE" in low
 

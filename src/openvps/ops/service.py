@@ -206,7 +206,9 @@ WantedBy=multi-user.target
             "API on port %i",
             "api",
             user=machine.API_USER,
-            environment=f"EnvironmentFile={file}\nEnvironment=OPENVPS_LISTEN={listening}\n{_tls(config)}",
+            environment=f"EnvironmentFile={file}\n",
+            # By env(1): what the file says of the same names would go before any Environment= (systemd.exec(5)).
+            changed=[f"OPENVPS_LISTEN={listening}", *_tls(config)],
             hardened=HARDENED.format(capabilities=low, families="", data_dir=data_dir),
         ),
         WORKER: _unit(
@@ -228,7 +230,16 @@ WantedBy=multi-user.target
     }
 
 
-def _unit(what: str, command: str, *, user: str, groups: Sequence[str] = (), environment: str, hardened: str) -> str:
+def _unit(
+    what: str,
+    command: str,
+    *,
+    user: str,
+    groups: Sequence[str] = (),
+    environment: str,
+    changed: Sequence[str] = (),
+    hardened: str,
+) -> str:
     """Return the unit of one of our processes, which is started again whenever it ends, however often.
 
     Its group is its user's own: folders that are one process's alone are opened to that. Told to end, it alone is
@@ -244,7 +255,7 @@ StartLimitIntervalSec=0
 [Service]
 User={user}
 SupplementaryGroups={" ".join([machine.GROUP, *groups])}
-{environment}ExecStart={PROGRAM} {command}
+{environment}ExecStart={" ".join(["/usr/bin/env", *changed])} {PROGRAM} {command}
 Restart=always
 RestartSec=1
 TimeoutStopSec=20
@@ -255,13 +266,13 @@ WantedBy=multi-user.target
 """
 
 
-def _tls(config: Settings) -> str:
+def _tls(config: Settings) -> list[str]:
     """Return where the API finds its certificate and key: copies that it may read."""
-    return "".join(
-        f"Environment=OPENVPS_{name.upper()}={up.copy_of(config, name)}\n"
+    return [
+        f"OPENVPS_{name.upper()}={up.copy_of(config, name)}"
         for name in ("tls_certificate", "tls_key")
         if getattr(config, name)
-    )
+    ]
 
 
 def _environment(config: Settings) -> str:
