@@ -105,6 +105,14 @@ async def test_a_counter_that_fell_counts_from_zero(before: Record) -> None:
     assert one.vcpu_seconds == 60
 
 
+async def test_a_counter_that_stands_still_counts_nothing(before: Record) -> None:
+    latest, one = sample.take(
+        7, before, a_machine("running"), counted(30.0, 1000, 2000), NOON + timedelta(seconds=30)
+    )
+    assert (one.cpu_seconds, one.received_bytes, one.sent_bytes) == (0, 0, 0)
+    assert (latest["month_received_bytes"], latest["month_sent_bytes"]) == (10, 20)
+
+
 async def test_a_new_month_begins_its_totals_at_zero(before: Record) -> None:
     machine = a_machine("running")
     latest, one = sample.take(7, before, machine, counted(31.0, 1100, 2100), NOON + timedelta(days=1))

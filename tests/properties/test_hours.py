@@ -193,6 +193,14 @@ def short_lives(draw: st.DrawFn) -> Life:
     return life
 
 
+@given(short_lives(), st.integers(0, 30), st.integers(0, 30))
+def test_charges_from_any_hour_to_any_other_are_those_of_a_recomputation(life: Life, first: int, hours: int) -> None:
+    last = life.begin + hours * HOUR
+    server = metered(life)._replace(due_at=life.begin + first * HOUR)
+    expected = {at: cost for at, cost in life.costs(last).items() if at >= life.begin + first * HOUR}
+    assert {one.at: one.amount_micro for one in server.charges(last)} == expected
+
+
 @settings(WITH_DATABASE, max_examples=10)
 @given(
     st.lists(short_lives(), min_size=2, max_size=5),
@@ -226,3 +234,23 @@ def test_an_account_charged_in_parts_of_any_size_pays_the_same(
         patch.setattr(charging, "SERVERS", at_once)
         patch.setattr(charging, "ROWS", rows)
         asyncio.run(example())
+
+
+@pytest.mark.anyio
+async def test_a_part_that_ends_between_two_servers_keeps_their_order(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charging, "SERVERS", 2)
+    noon = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    servers = {1: Life(noon, 672_000), 2: Life(noon, 672_000), 3: Life(noon - HOUR, 672_000)}
+    async for conn, account_id in _rolled_back(database_url):
+        for number, life in servers.items():
+            await live(conn, account_id, number, life)
+        await run(conn, noon, debt=2_500)
+        found = await booked(conn, account_id)
+    assert found == {
+        (3, "hour", noon - HOUR): 1_000,
+        (1, "hour", noon): 1_000,
+        (2, "hour", noon): 500,
+        (3, "hour", noon): 0,
+    }

@@ -51,7 +51,7 @@ class Metered(NamedTuple):
             month_ends = month_of(at)[1]
             first = self.hours_before(month_of(at)[0])
             number = (at - self.started_at) // HOUR - first  # of the hours in this month before
-            together = self._together(first, min(number, HOURS_A_MONTH))
+            together = self._together(first, number)  # beyond 672 nothing is added any more
             while at <= until and at < month_ends and (end is None or at < end):
                 before = together
                 if number < HOURS_A_MONTH:
