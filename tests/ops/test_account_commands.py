@@ -83,6 +83,18 @@ def test_what_is_refused_is_one_line_and_a_code(run: Any, arguments: str, code: 
     assert len(said.splitlines()) == 1
 
 
+def test_a_payment_is_added_once_and_a_correction_needs_a_reason(run: Any, conn: psycopg.Connection[Any]) -> None:
+    run("account", "create", "ada@example.com")
+    for _ in range(2):
+        code, out, _ = run("account", "credit", "ada@example.com", "10.01", "--reference", "payment-1", "-o", "json")
+        assert (code, json.loads(out)["balance"]) == (0, 10.01)
+    correction = ("account", "credit", "ada@example.com", "--adjustment", "-o", "json")
+    assert run(*correction, "--", "-1.01")[0] == 2
+    assert json.loads(run(*correction, "--reason", "typo", "--", "-1.01")[1])["balance"] == 9.0
+    entries = conn.execute("SELECT kind, amount_micro, reason FROM ledger_entry ORDER BY id").fetchall()
+    assert entries == [("credit", 10_010_000, ""), ("adjustment", -1_010_000, "typo")]
+
+
 def test_a_token_is_made_listed_and_revoked(run: Any, conn: psycopg.Connection[Any]) -> None:
     run("account", "create", "ada@example.com")
     code, out, _ = run("token", "create", "ada@example.com")

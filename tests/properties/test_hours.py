@@ -247,10 +247,9 @@ async def test_a_part_that_ends_between_two_servers_keeps_their_order(
         for number, life in servers.items():
             await live(conn, account_id, number, life)
         await run(conn, noon, debt=2_500)
-        found = await booked(conn, account_id)
-    assert found == {
-        (3, "hour", noon - HOUR): 1_000,
-        (1, "hour", noon): 1_000,
-        (2, "hour", noon): 500,
-        (3, "hour", noon): 0,
-    }
+        assert await booked(conn, account_id) == {
+            (3, "hour", noon - HOUR): 1_000,
+            (1, "hour", noon): 1_000,
+            (2, "hour", noon): 500,
+            (3, "hour", noon): 0,
+        }
