@@ -26,6 +26,7 @@ import idle
 import lists
 import metering
 import power_cut
+import prometheus
 import service
 import soak
 import steps
@@ -53,7 +54,8 @@ def main() -> int:
     state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))
     try:
         say("starting an OpenVPS of our own; the image is built on the way")
-        lab = whole.lab(SAMPLE_INTERVAL_S=str(asked.sample), BILLING_INTERVAL_S=BILLING_S)
+        intervals = {"SAMPLE_INTERVAL_S": str(asked.sample), "BILLING_INTERVAL_S": BILLING_S}
+        lab = whole.lab(**intervals, METRICS_LISTEN=prometheus.METRICS)
         met = _measure(lab, asked)
     except KeyboardInterrupt:
         return 130
@@ -100,6 +102,8 @@ def _measure(lab: whole.Lab, asked: argparse.Namespace) -> bool:
             return backup.run(lab, rounds=asked.rounds, proof=asked.proof)
         case "api":
             return api.run(lab, quick=asked.quick)
+        case "prometheus":
+            return prometheus.run(lab)
         case "power-cut":
             return power_cut.run(lab)
         case _:
@@ -139,6 +143,7 @@ def _arguments() -> argparse.Namespace:
     six = benches.add_parser("backup", help="a backup beside a plain `incus export`, by its bytes and its memory")
     six.add_argument("--rounds", type=int, default=3, help="of each (3)")
     six.add_argument("--proof", action="store_true", help="prove the last one, too")
+    benches.add_parser("prometheus", help="alerts and dashboard, read and evaluated by Prometheus itself")
     benches.add_parser("power-cut", help="everything killed at once and started again: each server returns by itself")
     benches.add_parser("systemd", help="prove script/up on a Debian 12 with systemd, in a container of its own")
     benches.add_parser(

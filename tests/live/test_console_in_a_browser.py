@@ -3,6 +3,7 @@
 `OPENVPS_TEST_SHOTS=FOLDER` keeps pictures of every page in both languages, light and dark, wide and narrow.
 """
 
+import base64
 import os
 import secrets
 import time
@@ -16,7 +17,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from lab import Lab
+from openvps.accounts.second_factor import codes
 from openvps.accounts.throttle import FOR_ONE_EMAIL
+from openvps.core.clock import now
 
 pytestmark = pytest.mark.live
 
@@ -28,6 +31,10 @@ FLAGS = (
 SERIOUS = {"serious", "critical"}
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SLOW_MS = 60_000
+LABELLED = (  # on a phone a table's headings are away, and each cell says its own
+    "[...document.querySelectorAll('table.list td[data-label]')]"
+    ".every(one => one.dataset.label && getComputedStyle(one, '::before').content !== 'none')"
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +98,11 @@ class Person:
                 again()
             self.page.wait_for_timeout(500)
 
-    def looked_at(self, name: str) -> None:
-        """Let axe look at the page, light, dark and narrow; nothing may be wider than a phone."""
+    def looked_at(self, name: str, *, kept: bool = True) -> None:
+        """Let axe look at the page, light, dark and narrow; nothing may be wider than a phone.
+
+        A page that is shown once isn't `kept` as a picture, which would load it anew.
+        """
         page = self.page
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType]
@@ -102,9 +112,10 @@ class Person:
             assert not bad, (name, scheme, bad)
         page.set_viewport_size(NARROW)  # pyright: ignore[reportArgumentType]
         assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], name
+        assert page.evaluate(LABELLED), name
         page.set_viewport_size(WIDE)  # pyright: ignore[reportArgumentType]
         page.emulate_media(color_scheme="light")
-        if folder := os.environ.get("OPENVPS_TEST_SHOTS"):
+        if kept and (folder := os.environ.get("OPENVPS_TEST_SHOTS")):
             self.pictures(Path(folder), name)
 
     def pictures(self, folder: Path, name: str) -> None:
@@ -152,6 +163,8 @@ def test_a_servers_life_in_the_browser(lab: Lab, browser: Browser, customer: str
     person.sees(":~#")
     page.keyboard.type("echo answer=$((6 * 7)) > /root/file; cat /root/file\n")
     person.sees("answer=42")
+    size = page.get_attribute("#shell", "data-size") or ""
+    person.sees(size, lambda: page.keyboard.type("stty size\n"))
     person.looked_at("terminal")
 
     person.go(f"{here}copies/")
@@ -204,11 +217,36 @@ def test_a_servers_life_in_the_browser(lab: Lab, browser: Browser, customer: str
     for path, name in (
         ("/operator/accounts/", "accounts"),
         ("/operator/cells/", "cells"),
+        ("/operator/plans/", "plans"),
+        ("/operator/plans/100/", "plan"),
+        ("/operator/consistency/", "consistency"),
         ("/operator/audit/", "audit"),
     ):
         other.go(path)
         other.looked_at(name)
+    other.go("/operator/consistency/")
+    other.page.click("text=Look now")
+    other.page.wait_for_selector("#now .status.completed", timeout=SLOW_MS)
+    other.looked_at("report")
     other.context.close()
+
+    person.go("/security/")
+    person.looked_at("security")
+    page.fill("#password", PASSWORD)
+    page.click("text=Set it up")
+    person.looked_at("second-factor", kept=False)
+    key = base64.b32decode(page.inner_text("#secret"))
+    page.fill("#code", codes.code(key, codes.step_of(now())))
+    page.click("text=Turn it on")
+    recovery = page.inner_text("#recovery").split()
+    assert len(recovery) == codes.RECOVERY_CODES
+    page.click("text=Sign out")
+    person.sign_in(customer, PASSWORD)
+    expect(page.locator("h1")).to_have_text("Second factor")
+    person.looked_at("sign-in-code", kept=False)
+    page.fill("#code", recovery[0])
+    page.click("main button")
+    expect(page.locator("h1")).to_have_text("Servers")
 
     page.click("text=Sign out")
     expect(page.locator("h1")).to_have_text("Sign in")

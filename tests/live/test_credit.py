@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import psycopg
 import pytest
 from customer import Customer, with_an_account_of_its_own
+from test_terminal import a_terminal
 
 from lab import Lab
 
@@ -38,7 +40,15 @@ def test_a_server_is_suspended_and_started_again_by_credit_alone(payer: Customer
     payer.post(off, "stop")
     payer.until(off["id"], "stopped")
 
-    book(payer, runs["id"], "-amount_micro")
+    headers = {"Authorization": f"Bearer {payer.lab.token}"}
+    with (
+        httpx2.Client(base_url=payer.lab.url, headers=headers, timeout=30) as http,
+        a_terminal(http, runs["id"]) as screen,
+    ):
+        screen.knock("login: ")
+        book(payer, runs["id"], "-amount_micro")
+        screen.until(lambda screen: bool(screen.why), timeout_s=30)  # the next look at who pays, and five seconds
+        assert "may no longer" in screen.why
     for one in (runs, off):
         payer.until(one["id"], "suspended")
         payer.eventually(lambda one=one: payer.machines()[f"vps-{one['id']}"] == "Stopped")

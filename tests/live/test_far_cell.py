@@ -8,9 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 from customer import Customer
 from far import Far, Wire, listening, openvps
+from test_terminal import a_terminal
 
 from lab import Lab
 
@@ -37,6 +39,12 @@ def test_a_server_lives_on_a_cell_over_https_that_its_worker_noticed_by_itself(f
     assert customer.incus("list", "--project", far.project, "--format", "csv", "-c", "n").strip() == (
         f"vps-{server['id']}"
     )
+    headers = {"Authorization": f"Bearer {customer.lab.token}"}
+    with (
+        httpx2.Client(base_url=customer.lab.url, headers=headers, timeout=30) as http,
+        a_terminal(http, server["id"]) as screen,
+    ):
+        screen.knock("login: ")  # over the cell's HTTPS, by the console process's own connection
     customer.post(server, "stop")
     customer.until(server["id"], "stopped")
     customer.post(server, "start")

@@ -56,6 +56,7 @@ async function start() {
   terminal.onData((typed) => { if (socket?.readyState === WebSocket.OPEN) socket.send(text.encode(typed)); });
   let telling = 0;
   function tellSize() {
+    shell.dataset.size = `${terminal.rows} ${terminal.cols}`;
     clearTimeout(telling);
     telling = setTimeout(() => {
       if (shell.dataset.state === "open") socket.send(JSON.stringify({ size: [terminal.cols, terminal.rows] }));
