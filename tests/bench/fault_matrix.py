@@ -218,7 +218,7 @@ def _tests(seen: Seen, daemon: Incusd) -> None:
         try:
             for line in running.stdout:
                 tail = [*tail[-120:], line]
-                if done := DONE.search(line):
+                if line.startswith("[gw") and (done := DONE.search(line)):  # not those of the summary
                     how, name, case = done.groups()
                     seen.tests.setdefault(name, Counter())[how] += 1
                     if how in {"FAILED", "ERROR"}:

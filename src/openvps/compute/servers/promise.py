@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from openvps.actions import queries as actions
 from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
 from openvps.compute.servers import queries
@@ -44,9 +45,15 @@ async def kept(conn: Connection, row: Record) -> dict[str, int]:
 
 
 async def settle(conn: Connection, server_id: int, running: Sequence[Record]) -> None:
-    """Give back the room that a resize, done or cancelled, has made free."""
+    """Give back the room that a resize, done or cancelled, has made free: once, also by two who saw it running.
+
+    The caller has locked the server's row, and ends the action next.
+    """
+    if not any(one.kind == RESIZE for one in running):
+        return
+    unfinished = {one.id for one in await actions.unfinished(conn, server_id)}
     for one in running:
-        if one.kind == RESIZE:
+        if one.kind == RESIZE and one.id in unfinished:
             row = await queries.size(conn, server_id)
             old, new = Promise(**one.before), Size(row.vcpus, row.memory_mib, row.storage_gb)
             await locations.give_back(conn, row.cell_id, old.size.beyond(new))
