@@ -323,7 +323,9 @@ def test_what_an_operator_does_with_the_installation(visitor: Visitor) -> None:
             visitor.has["me"],
         )
         conn.execute(
-            "UPDATE server SET status = 'error', wanted = 'stopped', ready_at = NULL WHERE id = %s", (made["id"],)
+            "UPDATE server SET status = 'error', wanted = 'stopped', ready_at = NULL, look_at = NULL,"
+            " version = version + 1 WHERE id = %s",  # else a look under way would settle it
+            (made["id"],),
         )
     visitor.has |= {"cell": cell, "location": location, "unfinished action": action, "failed server": made["id"]}
     visitor.has["slug"] = code

@@ -92,7 +92,7 @@ def restore_snapshot(
 
     with calling() as client:
         found = _snapshot(client, snapshot, server)
-        _put_back(client.snapshots.restore, found, found.name, yes=yes, no_wait=no_wait, timeout=timeout)
+        _put_back(client, client.snapshots.restore, found, found.name, yes=yes, no_wait=no_wait, timeout=timeout)
 
 
 @snapshots.command(name="delete")
@@ -169,7 +169,7 @@ def restore_backup(
     with calling() as client:
         found = client.backups.get(backup)
         what = f"backup of {found.created_at}"
-        _put_back(client.backups.restore, found, what, yes=yes, no_wait=no_wait, timeout=timeout)
+        _put_back(client, client.backups.restore, found, what, yes=yes, no_wait=no_wait, timeout=timeout)
 
 
 @backups.command(name="verify")
@@ -208,17 +208,26 @@ def delete_backup(backup: WhichBackup, *, yes: Yes = False) -> None:
 
 
 def _put_back(
-    restore: Any, found: "Snapshot | Backup", what: str, *, yes: bool, no_wait: bool, timeout: float
+    client: "Client",
+    restore: Any,
+    found: "Snapshot | Backup",
+    what: str,
+    *,
+    yes: bool,
+    no_wait: bool,
+    timeout: float,
 ) -> None:
     from openvps.cli.progress import waiting
+    from openvps.cli.server_access import forget_host_key
 
     server = found.server
     ask.confirmed(f"Put the {what} over {server.name}? What is newer there will be lost.", yes=yes)
     if no_wait:
         talk(restore(found.id).message)
-        return
-    with waiting(server.name, f"openvps server show {server.id} --wait") as progress:
-        restore(found.id, wait=True, timeout_s=timeout, watch=progress)
+    else:
+        with waiting(server.name, f"openvps server show {server.id} --wait") as progress:
+            restore(found.id, wait=True, timeout_s=timeout, watch=progress)
+    forget_host_key(client.servers.get(server.id))  # where a rebuild came between, the old disk has another
 
 
 def _snapshot(client: "Client", text: str, server: str | None) -> "Snapshot":
