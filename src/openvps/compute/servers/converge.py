@@ -48,11 +48,12 @@ MAX_LINUX_HOSTNAME = 64  # HOST_NAME_MAX
 
 
 class Wait(Exception):
-    """Not there yet: look again in `seconds`."""
+    """Not there yet: look again in `seconds`; `reached` is the step to come, where those before it are done."""
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    def __init__(self, seconds: float = 0.0, reached: "Step | None" = None) -> None:
         super().__init__(seconds)
         self.seconds = seconds
+        self.reached = reached
 
 
 class Failed(Exception):
@@ -149,8 +150,9 @@ async def ensure_machine(at: Sight) -> None:
             await queries.restore_begins(conn, at.row.id, at.row.version, begins=False)
         raise Wait
     # One that is made of a backup is given that disk before it starts for the first time.
-    await at.engine.create(spec(at), start=at.row.restore_from is None)
-    raise Wait
+    starts = at.row.restore_from is None
+    await at.engine.create(spec(at), start=starts)
+    raise Wait(reached=ensure_ready if starts else None)
 
 
 async def ensure_restored(at: Sight) -> None:
@@ -435,6 +437,8 @@ async def _look_once(context: Context, server: int, progress: int) -> tuple[floa
                 progress = 100 * done // len(steps)
                 await step(sight)
     except Wait as wait:
+        if wait.reached is not None:
+            progress = 100 * steps.index(wait.reached) // len(steps)
         return wait.seconds, progress
     except (Failed, Refused) as end:
         await (
