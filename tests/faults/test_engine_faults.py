@@ -31,11 +31,12 @@ GOALS: dict[str, tuple[str | None, str | None, tuple[str, ...]]] = {
     "delete": ("active", None, ("look", "kill", "delete", "forget_address")),
 }
 SIZES = {"grow": (2, 192, 2), "shrink": (1, 96, 1), "restore": (2, 192, 2), "restore_stopped": (2, 192, 2)}
+READS = ("look", "read_file")  # they have no effect, after which they could fail
 CASES = [
     pytest.param(goal, verb, before, id=f"{goal}-{verb}-{'before' if before else 'after'}")
     for goal, (_, _, verbs) in GOALS.items()
     for verb in verbs
-    for before in (True, False)
+    for before in ((True,) if verb in READS else (True, False))
 ]
 
 
