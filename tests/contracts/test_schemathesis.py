@@ -168,6 +168,16 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 409, 
 include-operation-id = ["create_webhook", "patch_webhook"]
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 409]
 
+# Another plan has the name already; and a price as text is a number of six decimals at most.
+[[operations]]
+include-operation-id = ["create_plan", "change_plan"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 404, 409]
+
+# Whether it is the account's password, and what the app shows at the moment.
+[[operations]]
+include-operation-id = ["begin_second_factor", "confirm_second_factor", "disable_second_factor"]
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 401, 409, 429]
+
 # A header that nobody knows is ignored, as it is of every request.
 [[operations]]
 include-operation-id = "list_events"

@@ -160,7 +160,7 @@ async def test_every_call_has_its_time(verb: str, monkeypatch: pytest.MonkeyPatc
         "create": (SPEC,),
         **dict.fromkeys(("configure", "renew"), ("vps-1", SPEC)),
         **dict.fromkeys(("capacity", "ping", "machines", "usage", "inventory", "images"), ()),
-        **dict.fromkeys(("snapshot", "restore", "publish", "rebuild", "delete_snapshot"), ("vps-1", "one")),
+        **dict.fromkeys(("snapshot", "restore", "publish", "rebuild", "delete_snapshot", "claim"), ("vps-1", "one")),
         "mark": ("vps-1", "key", "value"),
         "stop": ("vps-1", 1),
         "read_file": ("vps-1", "/etc/passwd"),
