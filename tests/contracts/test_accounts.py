@@ -19,7 +19,7 @@ WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND
 SHOWN = set(
     "id uuid email first_name last_name company_name is_operator max_servers max_vcpus creates_an_hour has_password "
     "invite_expires_at disabled_at disabled_reason suspended_at suspended_reason empty_at unpaid_at servers_end_at "
-    "created_at".split()
+    "created_at second_factor".split()
 )
 
 
