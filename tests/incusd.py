@@ -122,7 +122,18 @@ class Incusd:
                 process.kill()
                 process.communicate()
         until(lambda: not _processes(self._mounts))
+        self._forget_chains()
         subprocess.run(["rm", "-rf", "--one-file-system", "--", str(self.folder)], check=True)
+
+    def _forget_chains(self) -> None:
+        """Remove what the firewall here keeps of servers that were killed; a network of its own went with them."""
+        servers = {f".{folder.name}." for folder in (self.folder / "incus" / "logs").glob("*_*")}
+        listed = subprocess.run(["nft", "--json", "list", "chains", "inet"], check=True, capture_output=True).stdout
+        chains = [one["chain"]["name"] for one in json.loads(listed)["nftables"] if "chain" in one]
+        left = [name for name in chains if not self.network and any(server in name for server in servers)]
+        for verb in ("flush", "delete"):
+            for name in left:
+                subprocess.run(["nft", verb, "chain", "inet", "incus", name], check=True)
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "INCUS_DIR": str(self.folder / "incus"), "PATH": PATH, "HOME": str(self.folder)}

@@ -114,6 +114,8 @@ async def site(world: World, incusd: Incusd, tmp_path: Path, monkeypatch: pytest
                 await customer("DELETE", f"/servers/{row.id}/")
             await site.at_rest()
             assert await engine.machines() == []
+            for image in await engine.images():  # the next test's database doesn't know them
+                await engine.delete_image(image)
         for process in (worker, api):  # uvicorn ends by the signal in the end; a worker that just started, too
             assert await asyncio.to_thread(process.end) in {0, -signal.SIGTERM}
     finally:

@@ -10,7 +10,7 @@ from secrets import token_hex
 import pytest
 
 from openvps.core.settings import Settings
-from openvps.ops import machine
+from openvps.ops import hostnet, machine
 
 
 @pytest.fixture
@@ -23,8 +23,10 @@ def settings() -> Generator[Settings]:
         storage_size_gb=5,
         project=f"ops-{token_hex(4)}",
         ipv4_pool=IPv4Network("10.94.0.0/24"),
+        nic_prefix="opst",
     )
     machine.ensure_users()
     machine.ensure_folders(made)
     yield made
+    hostnet.remove(made, "")
     shutil.rmtree(folder, ignore_errors=True)

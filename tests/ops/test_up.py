@@ -40,6 +40,8 @@ def run_up(settings: Settings, **environment: str) -> subprocess.Popen[str]:
             "OPENVPS_CONFIG": "/nonexistent",
             "OPENVPS_DATA_DIR": str(settings.data_dir),
             "OPENVPS_PROJECT": settings.project,
+            "OPENVPS_IPV4_POOL": str(settings.ipv4_pool),
+            "OPENVPS_NIC_PREFIX": settings.nic_prefix,
             **environment,
         },
         stderr=subprocess.PIPE,
