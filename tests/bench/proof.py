@@ -20,10 +20,20 @@ from openvps.ops.run import ProgramFailed, run
 REPOSITORY = Path(__file__).parents[2]
 CLONE = "/root/openvps"
 BACK_S = 60
+WITHIN_S = 180.0
 
 
 class NotSeen(Exception):
     """What should have been seen wasn't."""
+
+
+def until(look: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
+    """Wait until something is as it should be. Raises NotSeen."""
+    end = time.monotonic() + within_s
+    while not look():
+        if time.monotonic() > end:
+            raise NotSeen(f"not within {within_s:.0f} s: {what}")
+        time.sleep(0.3)
 
 
 class Seen:

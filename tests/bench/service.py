@@ -14,7 +14,7 @@ from typing import Any
 
 import proof
 from nested import Nested
-from proof import CLONE, NotSeen, Seen, failed_units, reboot
+from proof import CLONE, NotSeen, Seen, failed_units, reboot, until
 
 from openvps.ops.run import ProgramFailed
 
@@ -22,7 +22,7 @@ OPENVPS = "/opt/openvps/bin/openvps"
 PASSWORD = "not-to-be-seen"
 SETTINGS = f"OPENVPS_DATABASE_URL=postgresql://openvps:{PASSWORD}@127.0.0.1/openvps\n"
 PORTS = (8080, 8081)
-INSTALL_S, ACTIVE_S, BACK_S = 900, 180, 90
+INSTALL_S, BACK_S = 900, 90
 UNITS = ("openvps-api@8080", "openvps-api@8081", "openvps-worker@1", "openvps-worker@2", "openvps-console")
 MOST_EXPOSED = 5.0  # by `systemd-analyze security`, of 10
 KILLS = 7  # more than systemd bears by itself
@@ -163,7 +163,7 @@ class _Walk:
             before = {unit: self.pid(unit) for unit in UNITS[1:4]}
             self.machine.run("kill", "-9", *map(str, before.values()))
             began = time.monotonic()
-            self.until(lambda: all(self.pid(unit) not in {0, before[unit]} for unit in before), "they run again")
+            until(lambda: all(self.pid(unit) not in {0, before[unit]} for unit in before), "they run again")
             notes.append(f"started again within {time.monotonic() - began:.1f} s")
             self.active(made)
             notes.append(f"active after {time.monotonic() - began:.1f} s")
@@ -171,8 +171,8 @@ class _Walk:
             for _ in range(KILLS):
                 before = {UNITS[1]: self.pid(UNITS[1])}
                 self.machine.run("kill", "-9", str(before[UNITS[1]]))
-                self.until(lambda old=before: self.pid(UNITS[1]) not in {0, old[UNITS[1]]}, "it runs again")
-            self.until(lambda: self.answers(PORTS[1]), "it answers")
+                until(lambda old=before: self.pid(UNITS[1]) not in {0, old[UNITS[1]]}, "it runs again")
+            until(lambda: self.answers(PORTS[1]), "it answers")
             restarts = self.machine.shell(f"systemctl show --value -p NRestarts {UNITS[1]}").strip()
             notes.append(f"NRestarts {restarts}")
 
@@ -180,12 +180,12 @@ class _Walk:
         with self.seen.step("PostgreSQL off for ten seconds: 503, and then on as before") as notes:
             self.machine.run("systemctl", "stop", "postgresql")
             try:
-                self.until(lambda: self.code("GET", "/servers/") == "503", "the api answers 503")
+                until(lambda: self.code("GET", "/servers/") == "503", "the api answers 503")
                 time.sleep(10)
             finally:
                 self.machine.run("systemctl", "start", "postgresql")
             began = time.monotonic()
-            self.until(lambda: self.answers(PORTS[0]) and self.answers(PORTS[1]), "both answer")
+            until(lambda: self.answers(PORTS[0]) and self.answers(PORTS[1]), "both answer")
             notes.append(f"both answer after {time.monotonic() - began:.1f} s")
             made = self.create("fourth")
             self.active(made)
@@ -229,7 +229,7 @@ class _Walk:
             reboot(self.machine, whole=False)
             notes.append(self.machine.shell("systemctl is-system-running || true").strip())
         with self.seen.step("meanwhile the preparation tries again, and the server runs all the same") as notes:
-            self.until(
+            until(
                 lambda: "again in" in self.machine.shell("journalctl -b -u openvps-prepare --no-pager"),
                 "the unit tries again",
             )
@@ -240,8 +240,8 @@ class _Walk:
         with self.seen.step("with PostgreSQL everything starts, unasked") as notes:
             self.machine.run("systemctl", "enable", "--now", "--quiet", "postgresql")
             began = time.monotonic()
-            self.until(lambda: all(self.state(unit) == "active" for unit in UNITS), "every unit is active")
-            self.until(lambda: self.answers(PORTS[0]) and self.answers(PORTS[1]), "both answer")
+            until(lambda: all(self.state(unit) == "active" for unit in UNITS), "every unit is active")
+            until(lambda: self.answers(PORTS[0]) and self.answers(PORTS[1]), "both answer")
             notes.append(f"{time.monotonic() - began:.1f} s")
             self.machine.shell(f"{self.login} test -e /root/kept")
             made = self.create("fifth")
@@ -312,7 +312,7 @@ class _Walk:
                 return self.api("GET", f"/servers/{server}/", port=PORTS[1])["status"] == "active"
             return False
 
-        self.until(look, "it is active")
+        until(look, "it is active")
 
     def api(self, method: str, path: str, body: Any = None, *, port: int = PORTS[0]) -> Any:
         return json.loads(self.machine.run(*self.curl(method, path, body, port), "--fail-with-body"))
@@ -341,13 +341,6 @@ class _Walk:
 
     def state(self, unit: str) -> str:
         return self.machine.run("systemctl", "show", "--value", "--property=ActiveState", unit).strip()
-
-    def until(self, look: Callable[[], bool], what: str, within_s: float = ACTIVE_S) -> None:
-        end = time.monotonic() + within_s
-        while not look():
-            if time.monotonic() > end:
-                raise NotSeen(f"not within {within_s:.0f} s: {what}")
-            time.sleep(0.3)
 
     def found(self, pattern: str, said: str) -> str:
         found = re.search(pattern, said)

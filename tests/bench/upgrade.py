@@ -12,15 +12,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psycopg
 from login import OPTIONS, log_in
-from proof import REPOSITORY, NotSeen, Seen
+from proof import REPOSITORY, NotSeen, Seen, until
 from tables import say, table
 
 import lab as whole
@@ -221,7 +219,7 @@ class _Walk:
                 raise NotSeen(f"up ended with {self.up.returncode}: {log.read_text()[-3000:]}")
             return "log in to the newest one" in log.read_text(errors="replace")
 
-        self.until(ready, "up is ready", within_s)
+        until(ready, "up is ready", within_s)
         return log.read_text()
 
     def failing(self, program: Path) -> str:
@@ -271,9 +269,10 @@ class _Walk:
     def audit(self) -> int:
         """Have everything looked at, once what was deleted is gone."""
         with self.database() as conn:
-            self.until(
+            until(
                 lambda: conn.execute("SELECT 1 FROM server WHERE look_at IS NOT NULL").fetchone() is None,
                 "nothing is on its way",
+                SETTLED_S,
             )
         self.command(NEW, "audit")
         return 0
@@ -290,7 +289,7 @@ class _Walk:
         return self.ask("POST", "/servers/", body)["id"]
 
     def until_is(self, server: int, status: str) -> None:
-        self.until(lambda: self.ask("GET", f"/servers/{server}/")["status"] == status, f"{server} is {status}")
+        until(lambda: self.ask("GET", f"/servers/{server}/")["status"] == status, f"{server} is {status}", SETTLED_S)
 
     def inside(self, server: int, line: str) -> str:
         """Run a line in a server, as who logs in to it."""
@@ -317,10 +316,3 @@ class _Walk:
         with self.database() as conn:
             found = conn.execute("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 2200")
             return {row[0] for row in found}
-
-    def until(self, look: Callable[[], bool], what: str, within_s: float = SETTLED_S) -> None:
-        end = time.monotonic() + within_s
-        while not look():
-            if time.monotonic() > end:
-                raise NotSeen(f"not within {within_s:.0f} s: {what}")
-            time.sleep(0.3)

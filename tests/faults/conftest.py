@@ -9,6 +9,7 @@ from stage import IDS, Stage
 
 from factories import World
 from lab import Lab
+from openvps.compute.backups import store
 from openvps.engine.faulty import Faulty
 from openvps.engine.protocol import Engine
 
@@ -35,3 +36,12 @@ async def stage(
     await stage.prepare()
     yield stage
     await stage.clear()
+
+
+@pytest.fixture
+def folder(stage: Stage) -> Path:
+    """Return the folder of a store of backups that is to be made, with its key."""
+    folder = store.folder(stage.world.config)
+    folder.mkdir()
+    (folder / "key").write_text("a key of the tests\n")
+    return folder

@@ -19,16 +19,7 @@ from openvps.compute.backups import lend, pruning, store
 from openvps.engine.incus.client import Client as Incus
 from openvps.engine.protocol import EngineError, Missing
 
-pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-
-@pytest.fixture(autouse=True)
-def folder(stage: Stage) -> Path:
-    """Return the folder of a store that is to be made."""
-    folder = store.folder(stage.world.config)
-    folder.mkdir()
-    (folder / "key").write_text("a key of the tests\n")
-    return folder
+pytestmark = [pytest.mark.anyio, pytest.mark.live, pytest.mark.usefixtures("folder")]
 
 
 def run(*argv: str) -> None:

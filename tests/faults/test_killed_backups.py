@@ -11,11 +11,10 @@ import pytest
 from stage import Stage
 
 from killed import Kill, a_mortal_maker, a_mortal_worker, on_its_way
-from openvps.compute.backups import store
 from openvps.engine.protocol import Missing
 from running import a_worker
 
-pytestmark = [pytest.mark.anyio, pytest.mark.live]
+pytestmark = [pytest.mark.anyio, pytest.mark.live, pytest.mark.usefixtures("folder")]
 
 RESTING_S = 120.0
 
@@ -29,15 +28,6 @@ OF_A_BACKUP = {
     "lent": Kill(1, "after", "_lend"),
     "compared": Kill(1, "after", "_compare"),
 }
-
-
-@pytest.fixture(autouse=True)
-def folder(stage: Stage) -> Path:
-    """Return the folder of a store that is to be made."""
-    folder = store.folder(stage.world.config)
-    folder.mkdir()
-    (folder / "key").write_text("a key of the tests\n")
-    return folder
 
 
 def stored(folder: Path, *words: str) -> bytes:

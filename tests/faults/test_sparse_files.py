@@ -1,24 +1,12 @@
 """Files with holes, of a server that may mean harm: they cost what is in them, or it is told why they don't fit."""
 
-from pathlib import Path
-
 import pytest
 from stage import Stage
 
 from openvps.compute.backups import converge as backups
-from openvps.compute.backups import store
 from openvps.engine.protocol import Missing
 
-pytestmark = [pytest.mark.anyio, pytest.mark.live]
-
-
-@pytest.fixture(autouse=True)
-def folder(stage: Stage) -> Path:
-    """Return the folder of a store that is to be made."""
-    folder = store.folder(stage.world.config)
-    folder.mkdir()
-    (folder / "key").write_text("a key of the tests\n")
-    return folder
+pytestmark = [pytest.mark.anyio, pytest.mark.live, pytest.mark.usefixtures("folder")]
 
 
 async def run(stage: Stage, number: int, script: str) -> int:

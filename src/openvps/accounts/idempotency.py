@@ -23,15 +23,8 @@ from openvps.core.errors import Conflict, InvalidFields
 from openvps.schema import idempotency_key
 
 MAX_KEY_LENGTH = 255
-SHOWN_ONCE = (
-    "password",
-    "token",
-    "invite",
-    "secret",
-    "ticket",
-    "otpauth_url",
-    "recovery_codes",
-)  # top-level fields of answers
+# Top-level fields of answers.
+SHOWN_ONCE = ("password", "token", "invite", "secret", "ticket", "otpauth_url", "recovery_codes")
 NOT_REPEATED = "shown once, in the first answer; a replay doesn't repeat it"
 
 

@@ -83,10 +83,8 @@ async def servers(conn: Connection, account_id: int) -> int:
 
 async def erase(conn: Connection, account_id: int) -> None:
     """Remove what is the person's; the row, its ledger entries, actions and audit entries stay."""
-    mine = select(token.c.id).where(token.c.account_id == account_id)
-    await conn.execute(
-        mine.order_by(token.c.id).with_for_update(key_share=True)
-    )  # in the order in which their use is noted
+    mine = select(token.c.id).where(token.c.account_id == account_id).order_by(token.c.id)
+    await conn.execute(mine.with_for_update(key_share=True))  # in the order in which their use is noted
     for table in (token, ssh_key, idempotency_key, second_factor, sign_in_step):
         await conn.execute(delete(table).where(table.c.account_id == account_id))
     await change(

@@ -102,7 +102,6 @@ async def sign_in(request: Request, email: str, password: str, code: str = "") -
     """
     database: Database = request.app.state.database
     account = await proved(request, email, password)
-    answer: Response | None = None
     said: Verdict = "none"
     async with database.begin() as conn:
         if (answer := await idempotency.repeated(conn, request, account.id)) is None:

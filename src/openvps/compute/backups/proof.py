@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 from typing import IO
 
 from openvps.actions import queries as actions
+from openvps.actions.endings import TOO_LONG
 from openvps.compute.backups import failures, queries
 from openvps.compute.backups.store import Store, StoreDamaged
 from openvps.compute.backups.stream import patiently, read
@@ -46,7 +47,7 @@ def machine_name(backup_id: int) -> str:
 async def step(context: Context, row: queries.Row, ids: list[int], lend: Lend) -> None:
     """Prove a backup, from wherever it was left. Raises EngineError and StoreFailed where that can be later."""
     if row.verify_deadline_at is not None and row.verify_deadline_at <= now():
-        await _end(context, row, ids, "It took too long and was given up.")
+        await _end(context, row, ids, TOO_LONG)
         return
     try:
         await _prove(context, row, lend)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from openvps.compute.consistency import queries
 from openvps.compute.consistency.findings import DIFFERS, MISSING, ORPHAN, Finding
 from openvps.compute.servers.names import machine_name, server_id
-from openvps.compute.servers.stored import tag
+from openvps.compute.servers.stored import OF_A_BACKUP
 from openvps.compute.snapshots.wake import engine_name
 from openvps.core.db import Database, Record
 from openvps.engine.protocol import Engine, Inventory
@@ -92,7 +92,7 @@ def _machines(here: _Here, before: Rows, found: Inventory, after: Rows) -> list[
         number = server_id(name)
         if number in before.servers or number in after.servers:
             continue
-        if number is None and name.startswith(("verify-", tag(0)[:-1])) and _at_work(name, before, after):
+        if number is None and name.startswith(("verify-", OF_A_BACKUP)) and _at_work(name, before, after):
             continue
         if number is not None and _never_given(number, after):
             text = f"{name} has a number that this database never gave out: was it put back to an older state?"
@@ -129,7 +129,7 @@ def _snapshots(here: _Here, before: Rows, found: Inventory, after: Rows) -> list
         key = (machine, name)
         if key in before.snapshots or key in after.snapshots:
             continue
-        if name.startswith(tag(0)[:-1]) and _at_work(name, before, after):
+        if name.startswith(OF_A_BACKUP) and _at_work(name, before, after):
             continue
         if (number := server_id(machine)) is None or not (number in before.servers or number in after.servers):
             continue  # goes with its machine

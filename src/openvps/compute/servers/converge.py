@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from openvps.actions import queries as actions
+from openvps.actions.endings import TOO_LONG
 from openvps.compute.addresses import queries as addresses
 from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
@@ -482,7 +483,7 @@ def _waits(row: queries.Row) -> bool:
 async def _ended(context: Context, row: queries.Row, running: list[Record]) -> bool:
     """End what has taken too long, or what an operator wants ended; returns whether it was. No engine is asked."""
     if _is_late(row):
-        await _fail(context, row, running, queue.GIVEN_UP if _waits(row) else "It took too long and was given up.")
+        await _fail(context, row, running, queue.GIVEN_UP if _waits(row) else TOO_LONG)
         return True
     cancelled = [one for one in running if one.cancelled_for is not None]
     if cancelled:

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import httpx2
 
 from openvps.engine.incus import config as words
-from openvps.engine.incus import disk_image
+from openvps.engine.incus import disk_image, instances
 from openvps.engine.incus.cell import CHUNK, UPLOAD_S
 from openvps.engine.incus.client import CONNECT_S, SUCCESS, Client
 from openvps.engine.incus.instances import path_of, subjects
@@ -25,7 +25,6 @@ from openvps.engine.protocol import Busy, Claim, DiskSnapshot, EngineError, Imag
 OF_SNAPSHOT = "openvps.snapshot"  # on an image: of which it was made
 # Incus writes files' holes out as zeros: uncompressed, one file of a customer could fill the engine's own disk.
 COMPRESSED_BY = "zstd -1"
-COPIED_TEXTS = ("already exists", "UNIQUE constraint failed: instances")
 EXISTS_TEXTS = ("already exists", "UNIQUE constraint failed: instances_snapshots")
 
 
@@ -77,7 +76,7 @@ class IncusSnapshots:
         try:
             await self._client.run("POST", "/1.0/instances", json=copied)
         except EngineError as error:
-            if not any(text in str(error) for text in COPIED_TEXTS):
+            if not any(text in str(error) for text in instances.EXISTS_TEXTS):
                 raise
             if await self._at_work(snapshot):
                 raise Busy(f"{snapshot} is being copied") from error
