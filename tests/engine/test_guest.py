@@ -9,6 +9,7 @@ from workshop import Workshop, on_host, until, until_true
 
 from lab import Lab
 from openvps.engine.protocol import EngineError, Missing
+from openvps.ops import btrfs_quota
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
 
@@ -161,6 +162,19 @@ async def test_a_full_disk_still_stops_starts_configures_and_deletes(workshop: W
     await until(lambda: engine.kill(spec.name))
     await until(lambda: engine.delete(spec.name))
     assert await engine.look(spec.name) is None
+
+
+async def test_a_disk_that_holds_far_more_than_its_quota_is_started(workshop: Workshop, lab: Lab) -> None:
+    """As when the guest wrote on while the kernel had lost count, and the count is right again."""
+    spec, pool = await workshop.a_machine(), Path(lab.socket).parent / "storage-pools" / lab.pool
+    await workshop.engine.kill(spec.name)
+    disk = pool / "containers" / f"{lab.project}_{spec.name}"
+    await on_host("btrfs", "qgroup", "limit", "none", str(disk))
+    await on_host("dd", "if=/dev/urandom", f"of={disk}/rootfs/over", "bs=1M", "count=1100", "conv=fsync")
+    await on_host("btrfs", "qgroup", "limit", "1000000000", str(disk))
+    await asyncio.to_thread(btrfs_quota.count_again, pool)
+    await until(lambda: workshop.engine.start(spec.name))
+    await workshop.until_status(spec.name, "running")
 
 
 async def test_a_disk_holds_what_the_plan_says_and_no_more(workshop: Workshop) -> None:

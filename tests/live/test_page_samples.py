@@ -300,6 +300,8 @@ def test_what_an_operator_does_with_the_installation(visitor: Visitor) -> None:
     customer, code = visitor.customer, f"nowhere-{visitor.has['me']}"
     made = customer.create()
     customer.until(made["id"], "active", timeout_s=90)
+    customer.post(made, "stop")
+    customer.until(made["id"], "stopped")  # what failed is off, else it can't be tried again yet
     with psycopg.connect(customer.lab.database_url) as conn:
 
         def number(statement: str, *values: Any) -> int:

@@ -1,5 +1,6 @@
 """A btrfs that lost count of its quota groups is noticed and counts anew."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,10 +22,11 @@ def mount(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_lost_count_is_seen_and_made_good(mount: Path) -> None:
-    def btrfs(*words: str) -> None:
-        subprocess.run(["btrfs", *words], check=True, capture_output=True)
+def btrfs(*words: str) -> None:
+    subprocess.run(["btrfs", *words], check=True, capture_output=True)
 
+
+def test_a_lost_count_is_seen_and_made_good(mount: Path) -> None:
     btrfs("quota", "enable", str(mount))
     btrfs("quota", "rescan", "-w", str(mount))
     btrfs("subvolume", "create", str(mount / "sub"))
@@ -37,6 +39,23 @@ def test_a_lost_count_is_seen_and_made_good(mount: Path) -> None:
     assert btrfs_quota.inconsistent(mount)
     btrfs_quota.count_again(mount)
     assert not btrfs_quota.inconsistent(mount)
+
+
+def test_what_outgrew_its_quota_can_be_changed_again(mount: Path) -> None:
+    btrfs("quota", "enable", str(mount))
+    for name in ("outgrown", "within"):
+        btrfs("subvolume", "create", str(mount / name))
+        (mount / name / "file").write_bytes(os.urandom(4 << 20))
+    btrfs("filesystem", "sync", str(mount))
+    btrfs("qgroup", "limit", str(2 << 20), str(mount / "outgrown"))
+    btrfs("qgroup", "limit", str(8 << 20), str(mount / "within"))
+    with pytest.raises(OSError, match="quota"):
+        (mount / "outgrown" / "more").write_bytes(b"x" * 65536)
+    btrfs_quota.count_again(mount)
+    (mount / "outgrown" / "more").write_bytes(b"x" * 65536)
+    btrfs("qgroup", "limit", str(40 << 20), str(mount / "outgrown"))
+    with pytest.raises(OSError, match="quota"):
+        (mount / "within" / "more").write_bytes(os.urandom(5 << 20))
 
 
 def test_another_file_system_has_nothing_to_count(tmp_path: Path) -> None:

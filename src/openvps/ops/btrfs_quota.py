@@ -5,6 +5,7 @@ enforces nothing, silently, until somebody has it count again. That takes root, 
 as long as it runs; `openvps doctor` looks whenever it is asked.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,12 @@ from pathlib import Path
 from openvps.ops.run import ProgramFailed, run
 
 _SYSTEM = Path("/sys/fs/btrfs")
+_LIMITED = re.compile(
+    r"^(\d+/\d+) +(\d+) +\d+ +(\d+) ", re.MULTILINE
+)  # group, referenced, exclusive, most referenced
 LOOK_S = 2.0  # for as long a server may outgrow its disk; a look reads one line
+SPARE = 16 << 20  # bytes: what the engine gives to start a full disk, too
+BLOCK = 16 << 10  # bytes: one of btrfs's own
 
 
 def inconsistent(mount: Path) -> bool:
@@ -22,8 +28,17 @@ def inconsistent(mount: Path) -> bool:
 
 
 def count_again(mount: Path) -> None:
-    """Have the kernel count anew, and wait for it: seconds for a pool that is not huge."""
+    """Have the kernel count anew, and wait for it: seconds for a pool that is not huge.
+
+    What outgrew its quota meanwhile is given SPARE above what it holds: in it not a file can be deleted, and the
+    engine could neither start it nor give it room, as a limit changed from within is a change that the limit refuses.
+    """
     run(["btrfs", "quota", "rescan", "-w", str(mount)])
+    # As text: btrfs-progs 6.2 crashes when it is to write a limit as JSON.
+    shown = run(["btrfs", "qgroup", "show", "-r", "--raw", "--sync", str(mount)])
+    for group, held, most in _LIMITED.findall(shown):
+        if int(held) + BLOCK > int(most):
+            run(["btrfs", "qgroup", "limit", str(int(held) + SPARE), group, str(mount)])
 
 
 def keep_counted(mount: Path, say: Callable[[str], None]) -> None:

@@ -194,9 +194,11 @@ class IncusMachines:
         return True
 
     async def _start_full(self, name: str) -> None:
-        root = (await self._client.get(path_of(name)))["devices"]["root"]
+        instance = await self._client.get(path_of(name), recursion="1")
+        root = instance["devices"]["root"]
         most = words.plan_gb(root) * words.GB + SPARE_MOST
-        size = words.size_bytes(root["size"])
+        # What is used may be far above what is allowed: what was written while the kernel had lost count.
+        size = max(words.size_bytes(root["size"]), words.machine_of(instance).disk_used_bytes or 0)
         for _ in range(SPARE_STEPS_A_START):
             size += SPARE_STEP
             if size > most:
