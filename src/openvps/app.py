@@ -38,6 +38,7 @@ from openvps.compute.plans import admin as plans_admin_api
 from openvps.compute.plans import api as plans_api
 from openvps.compute.servers import api as servers_api
 from openvps.compute.servers import metrics as metrics_api
+from openvps.compute.servers.kept_lists import KeptLists
 from openvps.compute.snapshots import api as snapshots_api
 from openvps.compute.systems import api as systems_api
 from openvps.compute.terminals import api as terminals_api
@@ -108,6 +109,7 @@ def create_app() -> FastAPI:
     app.add_exception_handler(sqlalchemy.exc.OperationalError, _database_away)
     app.add_exception_handler(sqlalchemy.exc.TimeoutError, _database_away)
     # Each is put around those before it: the last is the outermost.
+    app.add_middleware(KeptLists, path=f"{BASE_PATH}/servers/")
     app.add_middleware(Measured)
     app.add_middleware(_TrailingSlash)
     app.add_middleware(Conditional)

@@ -448,7 +448,7 @@ server = Table(
     Index(None, "image_id"),
 )
 
-server_count = Table(  # how many servers there are is the sum of `n`: triggers add rows, none is changed
+server_count = Table(  # how many servers there are is the sum of `n`: triggers add rows, 0 for what else lists show
     "server_count",
     metadata,
     Column("account_id", BigInteger, nullable=False),

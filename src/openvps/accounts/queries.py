@@ -31,7 +31,7 @@ _LIVE = (  # made once, as the two below: every request runs one of them
         account.c.disabled_at.is_(None),
     )
 )
-_LIVE_TOKEN = _LIVE.where(token.c.digest == bindparam("digest"))
+LIVE_TOKEN = _LIVE.where(token.c.digest == bindparam("digest"))
 _LIVE_SESSION = _LIVE.join(session, session.c.token_id == token.c.id).where(
     session.c.digest == bindparam("digest"), session.c.expires_at > bindparam("at")
 )
@@ -39,7 +39,7 @@ _LIVE_SESSION = _LIVE.join(session, session.c.token_id == token.c.id).where(
 
 async def live_token(conn: Connection, digest: bytes, at: datetime) -> LiveToken | None:
     """Return the token with this digest if it may be used at `at`."""
-    row = (await conn.execute(_LIVE_TOKEN, {"digest": digest, "at": at})).one_or_none()
+    row = (await conn.execute(LIVE_TOKEN, {"digest": digest, "at": at})).one_or_none()
     return LiveToken(*row) if row else None
 
 

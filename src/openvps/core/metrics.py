@@ -16,6 +16,7 @@ REQUEST_S = Histogram(
     ["operation"],
     buckets=_FAST_S,
 )
+KEPT_LISTS = Counter("openvps_kept_lists", "Lists of servers that were answered from memory.")
 IN_FLIGHT = Gauge("openvps_requests_in_flight", "Requests that are being answered.")
 STREAMS = Gauge("openvps_event_streams", "Event streams that are open.")
 JOBS = Counter("openvps_jobs", "Jobs that a worker ran, by how they ended.", ["job", "result"])

@@ -56,6 +56,11 @@ class Conditional:
         await self._app({**scope, "method": "GET"} if head else scope, receive, conditional)
 
 
+def weak_tag(body: bytes) -> bytes:
+    """Return the tag of an answer with this body."""
+    return b'W/"' + blake2b(body, digest_size=16).hexdigest().encode() + b'"'
+
+
 def _forbid_caching(start: Message) -> None:
     if not any(name == b"cache-control" for name, _ in start["headers"]):
         start["headers"] = [*start["headers"], _KEEP_NOTHING]
@@ -67,7 +72,7 @@ def _tag(scope: Scope, start: Message, body: Message) -> Message:
     names = {name for name, _ in headers}
     tag = next((value for name, value in headers if name == b"etag"), b"")
     if not tag:
-        tag = b'W/"' + blake2b(body["body"], digest_size=16).hexdigest().encode() + b'"'
+        tag = weak_tag(body["body"])
         headers.append((b"etag", tag))
     if b"cache-control" not in names:
         headers += (_ASK_AGAIN, _VARY)
