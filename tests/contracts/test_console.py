@@ -357,6 +357,36 @@ async def test_a_part_is_sent_only_when_it_has_changed(world: World, browser: Br
     assert "<html" not in part.text
 
 
+async def test_what_could_not_be_made_is_tried_again_by_a_button(world: World, browser: Browser) -> None:
+    client = await world.a_client()
+    number = await world.a_server(client)
+    await browser.sign_in(token=client.token)
+    assert 'id="do-retry"' not in (await browser.get(f"/servers/{number}/")).text
+    await world.sql(
+        "UPDATE server SET status = 'error', error = 'Why.', ready_at = NULL, wanted = 'stopped', look_at = NULL"
+    )
+    assert 'id="do-retry"' in (await browser.get(f"/servers/{number}/")).text
+    pressed = await browser.post(f"/servers/{number}/do/", {"action": "retry"})
+    assert (pressed.status_code, pressed.headers["location"]) == (303, f"/servers/{number}/?done=retry")
+    assert (await client("GET", f"/servers/{number}/")).json()["status"] == "provisioning"
+    assert "It is made anew." in (await browser.get(pressed.headers["location"])).text
+
+
+async def test_a_webhooks_new_secret_is_shown_once(world: World, browser: Browser) -> None:
+    client = await world.a_client()
+    made = (await client("POST", "/webhooks/", {"url": "https://example.com/hook"})).json()
+    await browser.sign_in(token=client.token)
+    fields = {"verb": "rotate", "id": made["id"], "overlap_hours": "24"}
+    shown = await browser.post("/webhooks/", fields)
+    secret = re.search(r"whsec_[A-Za-z0-9+/=]+", html.unescape(shown.text))
+    assert secret is not None
+    assert secret.group() != made["secret"]
+    assert "whsec_" not in (await browser.get("/webhooks/")).text
+    refused = await browser.post("/webhooks/", {**fields, "overlap_hours": "-1"})
+    assert refused.status_code == 400
+    assert "whsec_" not in refused.text
+
+
 async def test_deleting_asks_for_the_name(world: World, browser: Browser) -> None:
     client = await world.a_client()
     number = await world.a_server(client)

@@ -16,7 +16,8 @@ from openvps.web.console.part import part
 router = APIRouter(prefix="/servers/{number}", include_in_schema=False, route_class=Page)
 
 REMAKING = ("resize", "rebuild", "delete")
-BUTTONS = ("start", "stop", "reboot", "hard_stop")
+BUTTONS = ("retry", "start", "stop", "reboot", "hard_stop")
+RARE = ("retry", "hard_stop")  # shown only where they can be pressed
 SPANS = {
     "1h": timedelta(hours=1),
     "6h": timedelta(hours=6),
@@ -178,7 +179,9 @@ async def _now(visit: Visit, shown: dict[str, Any]) -> dict[str, Any]:
     status = shown["status"]
     return {
         "server": shown,
-        "buttons": [(name, status in TRANSITIONS[name].allowed) for name in BUTTONS],
+        "buttons": [
+            (name, may) for name in BUTTONS if (may := status in TRANSITIONS[name].allowed) or name not in RARE
+        ],
         "settled": status in SETTLED,
         "actions": await visit.api.results(f"/servers/{shown['id']}/actions/", page_size=20),
         "spans": list(SPANS),
