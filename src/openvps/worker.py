@@ -49,7 +49,7 @@ FORGOTTEN_AT_ONCE = 5000  # events, or deliveries
 NIGHTS_S = 60.0
 PRUNE_S = 60.0  # between looks whether it is time
 HEARTBEAT_S, STALLED_S = 3.0, 12.0
-POLL_S = 1.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
+POLL_S = 2.0  # jobs are announced; this bounds what an announcement lost in Procrastinate's own loop costs
 
 
 def main() -> int:

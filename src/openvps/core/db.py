@@ -81,20 +81,29 @@ class Database:
 
 
 def _refuse_dead(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Have the pool make a new connection for one that its server has left.
+    """Have SQLAlchemy's pool make a new connection for one that its server has left."""
+    if _left(connection.driver_connection):
+        raise DisconnectionError("the database has left")
+
+
+async def still_there(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Have psycopg's pool make a new connection for one that its server has left. Raises OperationalError."""
+    if _left(connection):
+        raise psycopg.OperationalError("the database has left")
+
+
+def _left(raw: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server has left a connection.
 
     Who leaves closes the socket, which then has something to read: seeing that needs no way there and back, as a
     ping does. Its last words may come before its end.
     """
-    raw: psycopg.AsyncConnection[Any] = connection.driver_connection
     try:
         while not raw.closed and _readable(raw.fileno()):
             raw.pgconn.consume_input()
-        dead = raw.closed
     except psycopg.Error:
-        dead = True
-    if dead:
-        raise DisconnectionError("the database has left")
+        return True
+    return raw.closed
 
 
 def _readable(file: int) -> bool:
