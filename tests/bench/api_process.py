@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from factories import Client, World
 from openvps import migrations
+from openvps.compute.servers import counts
 from openvps.core import settings
 from openvps.core.db import Database
 from openvps.engine.protocol import Capacity
@@ -65,6 +66,8 @@ class Api:
             )
             for number in range(servers):
                 await world.a_server(client, name=f"web-{number}", tags=["bench"])
+            async with database.begin() as conn:
+                await counts.add_up(conn)  # as a worker does every few seconds
         await database.close()
         return Account(client.account_id, client.token)
 

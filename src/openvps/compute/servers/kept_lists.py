@@ -12,10 +12,12 @@ the few rows with names, and the cells that are silent now, which is a question 
 from collections import OrderedDict
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import psycopg
 import sqlalchemy.exc
 from sqlalchemy import ColumnElement, Text, func, literal_column, select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,7 +28,7 @@ from openvps.accounts.rate_limit import RateLimit
 from openvps.compute.locations.queries import SILENT
 from openvps.core import metrics
 from openvps.core.clock import now
-from openvps.core.db import Database, Record
+from openvps.core.db import Database
 from openvps.core.errors import TooMany
 from openvps.core.http.conditional import weak_tag
 from openvps.schema import cell, location, plan, server_count, system, token
@@ -127,13 +129,23 @@ def _counted(scope: MutableMapping[str, Any], token_id: int) -> bool:
     return True
 
 
-async def _look(database: Database, digest: bytes) -> Record | None:
-    """Return a live token's id and the mark of its account's list; None: the application is to say what is wrong."""
+class _Live(NamedTuple):
+    """A token that may be used now: its id, and the mark of its account's list."""
+
+    id: int
+    mark: str
+
+
+async def _look(database: Database, digest: bytes) -> _Live | None:
+    """Return what a token's account has; None: the application is to say what is wrong."""
     try:
         async with database.read() as conn:
-            return (await conn.execute(_MARK, {"digest": digest, "at": now()})).one_or_none()
-    except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError):
+            raw: Any = (await conn.get_raw_connection()).driver_connection
+            cursor = await raw.execute(_SQL, {**_FIXED, "digest": digest, "at": now()})
+            row = await cursor.fetchone()
+    except (psycopg.OperationalError, sqlalchemy.exc.OperationalError, sqlalchemy.exc.TimeoutError):
         return None
+    return _Live(*row) if row else None
 
 
 def _versions(table: Any, *conditions: Any) -> ColumnElement[Any]:
@@ -151,6 +163,7 @@ _PARTS = (
     *(_versions(table) for table in (location, plan, system)),
     _SILENT,
 )
-_MARK = LIVE_TOKEN.with_only_columns(
-    token.c.id, func.md5(func.concat_ws(literal_column("'|'"), *_PARTS)).label("mark")
-)
+_MARK = func.md5(func.concat_ws(literal_column("'|'"), *_PARTS)).label("mark")
+# Compiled here, once: to have SQLAlchemy find it in its cache each time took a tenth of the whole request.
+_COMPILED = LIVE_TOKEN.with_only_columns(token.c.id, _MARK).compile(dialect=postgresql.psycopg.dialect())
+_SQL, _FIXED = str(_COMPILED), _COMPILED.params
