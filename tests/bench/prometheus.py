@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 import yaml
+from account import Account
 from tables import say, table
 
 from lab import Lab
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "integrations" / "prometheus"
 SCRAPE_S = 2
 PATIENCE_S = 60
+ACTIVE_S = 120
 EMPTY = {  # of the dashboard, as long as nothing of the kind has happened
     "openvps_backup_good_age_seconds",
     "openvps_backup_verified_age_seconds",
@@ -48,9 +50,12 @@ def run(lab: Lab) -> bool:
         port = _free_port()
         program = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"]
         serving = subprocess.Popen([*program, f"--web.listen-address=127.0.0.1:{port}"], cwd=folder)
+        account = Account(lab)
         try:
+            account.until_active(account.create("counted"), ACTIVE_S)
             return _evaluated(lab, f"http://127.0.0.1:{port}/api/v1")
         finally:
+            account.clear()
             serving.terminate()
             serving.wait()
 
