@@ -60,7 +60,7 @@ class Cells:
 
     async def reread(self) -> None:
         """Open the cells that are new, close those that are gone; one that is reached otherwise now is both."""
-        async with self._context.database.read() as conn:
+        async with self._context.database.begin() as conn:
             rows = {row.id: row for row in await locations.cells(conn)}
         for cell_id, kept in list(self._kept.items()):
             if cell_id not in rows or _reached_by(rows[cell_id]) != kept.reached_by:

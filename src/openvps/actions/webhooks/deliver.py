@@ -178,12 +178,8 @@ async def wake(conn: Connection, webhook_id: int, *, priority: int = jobs.SWEEP)
 
 async def sweep(database: Database) -> None:
     """Wake what is due: retries, and what word was lost of."""
-    async with database.read() as conn:
-        due = await queries.due(conn, now(), limit=AT_ONCE)
-    if not due:
-        return
     async with database.begin() as conn:
-        for webhook_id in sorted(due):
+        for webhook_id in sorted(await queries.due(conn, now(), limit=AT_ONCE)):
             await wake(conn, webhook_id)
 
 

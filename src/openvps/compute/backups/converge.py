@@ -46,12 +46,8 @@ class _GivenUp(Exception):
 
 async def sweep(context: Context) -> None:
     """Have every backup that is due looked at."""
-    async with context.database.read() as conn:
-        due = await queries.due(conn, now())
-    if not due:
-        return
     async with context.database.begin() as conn:
-        for one in sorted(due, key=lambda one: one.id):
+        for one in sorted(await queries.due(conn, now()), key=lambda one: one.id):
             await wake(conn, one.id, making_in=one.making_in, priority=jobs.SWEEP)
 
 

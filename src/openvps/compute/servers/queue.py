@@ -48,7 +48,7 @@ async def admit(conn: Connection, cell_id: int, at_once: int, at: datetime) -> i
 
 async def go_on(database: Database, at_once: int, cell_id: int | None = None) -> None:
     """Admit whose turn has come, in every cell where somebody waits, or in one."""
-    async with database.read() as conn:
+    async with database.begin() as conn:
         waiting = await conn.execute(
             text("SELECT DISTINCT cell_id FROM server_queue WHERE cell_id = coalesce(:cell, cell_id) ORDER BY 1"),
             {"cell": cell_id},

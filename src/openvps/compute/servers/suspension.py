@@ -21,7 +21,7 @@ LIMIT = 500  # servers of each kind in a turn
 
 async def enforce(database: Database) -> int:
     """Suspend, unsuspend and delete what the standings of accounts call for; returns how many servers."""
-    async with database.read() as conn:
+    async with database.begin() as conn:
         moved = [
             (kind, row) for kind in ("suspend", "unsuspend") for row in await queries.misplaced(conn, kind, LIMIT)
         ]

@@ -25,11 +25,8 @@ async def sweep(context: Context) -> int:
     """Add up the counts of servers, and defer converge for every one that is due; returns how many."""
     async with context.database.begin() as conn:
         await counts.add_up(conn)
-    async with context.database.read() as conn:
-        due = await queries.due(conn, now())
-    if not due:
-        return 0
     async with context.database.begin() as conn:
+        due = await queries.due(conn, now())
         for server in sorted(due):
             await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server}", priority=jobs.SWEEP, server_id=server)
     return len(due)
