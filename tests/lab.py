@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import psycopg
 
 from receivers import certificate
+from running import free_port
 
 STATE = "OPENVPS_TEST_STATE"  # names the folder where word is left
 START_TIMEOUT_S = 900  # an image is built on the way
@@ -121,9 +121,7 @@ def _start(state: Path, changed: dict[str, str]) -> Lab:
     folder = Path(tempfile.mkdtemp(prefix="openvps-test-", dir="/var/lib"))
     folder.chmod(0o755)
     (state / "folder").write_text(str(folder))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     env = environment(folder, port, **changed)
     certificate(folder, "DNS:localhost")  # whom the lab's webhooks may call
     (state / "env.json").write_text(json.dumps({key: env[key] for key in env if key.startswith("OPENVPS_")}))

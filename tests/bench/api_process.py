@@ -22,6 +22,7 @@ from openvps.compute.servers import counts
 from openvps.core import settings
 from openvps.core.db import Database
 from openvps.engine.protocol import Capacity
+from running import free_port
 from throwaway_postgres import throwaway_postgres
 
 ROOM = Capacity(cpus=1 << 16, largest_host_cpus=64, memory_mib=1 << 28, disk_gb=1 << 24)
@@ -77,10 +78,8 @@ def running() -> Generator[Api]:
     """Run the process until the end of the block."""
     with tempfile.TemporaryDirectory(prefix="openvps-bench-api-") as folder:
         Path(folder).chmod(0o755)
-        with throwaway_postgres(Path(folder) / "postgres", POSTGRES) as url, socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-            free.close()
+        with throwaway_postgres(Path(folder) / "postgres", POSTGRES) as url:
+            port = free_port()
             migrations.upgrade(url)
             ours = {
                 "CONFIG": "/nonexistent",

@@ -17,6 +17,7 @@ import httpx2
 from api_process import Account, Api
 
 from lab import Lab
+from running import free_port
 
 # Only this bench needs them, in an environment that is thrown away: no lock of ours holds them.
 REQUIREMENTS = ["django==5.2.8", "djangorestframework==3.16.1", "gunicorn==23.0.0", "psycopg[binary]==3.3.2"]
@@ -26,7 +27,7 @@ APP = Path(__file__).parent / "drf"
 @contextmanager
 def django(api: Api, account: Account) -> Generator[tuple[int, int, str]]:
     """Run the app on the rows of an account; yields its port, its worker's process and a token."""
-    with tempfile.TemporaryDirectory(prefix="openvps-bench-drf-") as folder, socket.socket() as free:
+    with tempfile.TemporaryDirectory(prefix="openvps-bench-drf-") as folder:
         python = f"{folder}/env/bin/python"
         uv = str(Path(sys.executable).parent / "uv")
         subprocess.run([uv, "venv", "-q", "--python", sys.executable, f"{folder}/env"], check=True)
@@ -46,9 +47,7 @@ def django(api: Api, account: Account) -> Generator[tuple[int, int, str]]:
             "print(Token.objects.create(user=User.objects.create_user('bench')).key)"
         )
         token = subprocess.run([python, "-c", make], env=env, check=True, capture_output=True, text=True).stdout
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+        port = free_port()
         process = subprocess.Popen(
             [
                 f"{folder}/env/bin/gunicorn",

@@ -19,6 +19,7 @@ from account import Account
 from tables import say, table
 
 from lab import Lab
+from running import free_port
 
 METRICS = "127.0.0.1:29850"  # where the lab's processes begin to look for free ports
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def run(lab: Lab) -> bool:
         (folder / "prometheus.yml").write_text(yaml.safe_dump(_config(_targets())))
         for check in (("check", "config", "prometheus.yml"), ("test", "rules", "alerts.test.yml")):
             subprocess.run(["promtool", *check], cwd=folder, check=True)
-        port = _free_port()
+        port = free_port()
         program = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=warn"]
         serving = subprocess.Popen([*program, f"--web.listen-address=127.0.0.1:{port}"], cwd=folder)
         account = Account(lab)
@@ -79,12 +80,6 @@ def _config(targets: list[str]) -> dict[str, Any]:
         "rule_files": ["alerts.yml"],
         "scrape_configs": [{"job_name": "openvps", "static_configs": [{"targets": targets}]}],
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def _evaluated(lab: Lab, url: str) -> bool:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from tables import say, table
 import lab as whole
 from openvps.ops.run import ProgramFailed, run
 from openvps.schema import metadata
+from running import free_port
 
 READY_S, AGAIN_S, SETTLED_S, END_S = 900, 120, 240, 120
 NEW = Path(sys.executable).with_name("openvps")
@@ -65,9 +65,7 @@ class _Walk:
 
     def __init__(self, seen: Seen, folder: Path, revision: str) -> None:
         self.seen, self.folder, self.revision = seen, folder, revision
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         self.environment = whole.environment(folder, port)
         self.url = f"http://127.0.0.1:{port}/api/v1"
         self.data = folder / "data"

@@ -52,10 +52,15 @@ async def authenticate(request: Request, conn: Connection) -> Caller:
         if found is None:
             raise Unauthenticated("You are signed out. Sign in again.")
         return _caller(request, found)
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not text.strip():
+    if not (text := bearer(request.headers.get("authorization", ""))):
         raise Unauthenticated("Send your API token in the header: Authorization: Bearer <token>.")
-    return await authenticate_by(request, conn, text.strip())
+    return await authenticate_by(request, conn, text)
+
+
+def bearer(authorization: str) -> str:
+    """Return the token's text in an `Authorization` header; empty where there is none."""
+    scheme, _, text = authorization.partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else ""
 
 
 async def authenticate_by(request: Request, conn: Connection, text: str) -> Caller:

@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from openvps.engine.incus.instances import SPARE_STEP
 from openvps.ops.run import ProgramFailed, run
 
 _SYSTEM = Path("/sys/fs/btrfs")
-_LIMITED = re.compile(
-    r"^(\d+/\d+) +(\d+) +\d+ +(\d+) ", re.MULTILINE
-)  # group, referenced, exclusive, most referenced
+# Of `btrfs qgroup show`: group, bytes referenced, exclusive, and referenced at most.
+_LIMITED = re.compile(r"^(\d+/\d+) +(\d+) +\d+ +(\d+) ", re.MULTILINE)
 LOOK_S = 2.0  # for as long a server may outgrow its disk; a look reads one line
-SPARE = 16 << 20  # bytes: what the engine gives to start a full disk, too
 BLOCK = 16 << 10  # bytes: one of btrfs's own
 
 
@@ -30,7 +29,7 @@ def inconsistent(mount: Path) -> bool:
 def count_again(mount: Path) -> None:
     """Have the kernel count anew, and wait for it: seconds for a pool that is not huge.
 
-    What outgrew its quota meanwhile is given SPARE above what it holds: in it not a file can be deleted, and the
+    What outgrew its quota meanwhile is given SPARE_STEP above what it holds: in it not a file can be deleted, and the
     engine could neither start it nor give it room, as a limit changed from within is a change that the limit refuses.
     """
     run(["btrfs", "quota", "rescan", "-w", str(mount)])
@@ -38,7 +37,7 @@ def count_again(mount: Path) -> None:
     shown = run(["btrfs", "qgroup", "show", "-r", "--raw", "--sync", str(mount)])
     for group, held, most in _LIMITED.findall(shown):
         if int(held) + BLOCK > int(most):
-            run(["btrfs", "qgroup", "limit", str(int(held) + SPARE), group, str(mount)])
+            run(["btrfs", "qgroup", "limit", str(int(held) + SPARE_STEP), group, str(mount)])
 
 
 def keep_counted(mount: Path, say: Callable[[str], None]) -> None:

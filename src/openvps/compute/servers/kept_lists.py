@@ -10,7 +10,6 @@ the few rows with names, and the cells that are silent now, which is a question 
 """
 
 from collections import OrderedDict
-from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openvps.accounts import tokens
-from openvps.accounts.auth import SESSION
+from openvps.accounts.auth import SESSION, bearer
 from openvps.accounts.queries import LIVE_TOKEN
 from openvps.accounts.rate_limit import RateLimit
 from openvps.compute.locations.queries import SILENT
@@ -102,10 +101,10 @@ class KeptLists:
         if len(scope["query_string"]) > LONGEST_QUERY:
             return None
         headers = dict(scope["headers"])
-        scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer" or not tokens.well_formed(text.strip()):
+        text = bearer(headers.get(b"authorization", b"").decode("latin-1"))
+        if not tokens.well_formed(text):
             return None
-        return tokens.digest(text.strip()), headers.get(b"host", b""), scope["scheme"], scope["query_string"]
+        return tokens.digest(text), headers.get(b"host", b""), scope["scheme"], scope["query_string"]
 
     def _keep(self, key: Key, one: _List | None) -> None:
         before = self._lists.pop(key, None)
@@ -116,7 +115,7 @@ class KeptLists:
             self._bytes -= len(dropped.body) if dropped else 0
 
 
-def _counted(scope: MutableMapping[str, Any], token_id: int) -> bool:
+def _counted(scope: Scope, token_id: int) -> bool:
     """Count the request to the token's limit; False: it is over it, and the application says so."""
     limit: RateLimit = scope["app"].state.rate_limit
     headers = scope["state"]["answer_headers"]

@@ -5,29 +5,9 @@ from alembic import op
 revision = "0025"
 down_revision = "0024"
 
-# A row of 0 counts nothing. It says, from the same commit on as the change itself, that the account's list is another
-# one; compute/servers/kept_lists.py asks for it, and counts.py folds it away.
-COUNT = """
-CREATE OR REPLACE FUNCTION openvps_count_server() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP = 'UPDATE' AND (OLD.account_id, OLD.location_id, OLD.status, OLD.wanted = 'absent')
-        IS NOT DISTINCT FROM (NEW.account_id, NEW.location_id, NEW.status, NEW.wanted = 'absent') THEN
-        INSERT INTO server_count (account_id, location_id, status, n)
-        VALUES (NEW.account_id, NEW.location_id, NEW.status, 0);
-        RETURN NULL;
-    END IF;
-    IF TG_OP <> 'INSERT' AND OLD.wanted <> 'absent' THEN
-        INSERT INTO server_count (account_id, location_id, status, n)
-        VALUES (OLD.account_id, OLD.location_id, OLD.status, -1);
-    END IF;
-    IF TG_OP <> 'DELETE' AND NEW.wanted <> 'absent' THEN
-        INSERT INTO server_count (account_id, location_id, status, n)
-        VALUES (NEW.account_id, NEW.location_id, NEW.status, 1);
-    END IF;
-    RETURN NULL;
-END
-$$;
-"""
+# The rows of a server that stays of its kind, -1 and +1, count nothing. They say, from the same commit on as the
+# change itself, that the account's list is another one; so does the row of 0 of an address. kept_lists.py in
+# compute/servers asks for them, and counts.py folds them away.
 LISTED = (
     *("account_id", "location_id", "status", "wanted", "name", "hostname", "error", "plan_id", "vcpus", "memory_mib"),
     *("storage_gb", "system_id", "cell_id", "ready_at", "tags", "updated_at"),
@@ -54,21 +34,6 @@ DROP TRIGGER count_new ON address;
 DROP FUNCTION openvps_count_address();
 """
 BEFORE = ("account_id", "location_id", "status", "wanted")
-COUNT_BEFORE = """
-CREATE OR REPLACE FUNCTION openvps_count_server() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.wanted <> 'absent' THEN
-        INSERT INTO server_count (account_id, location_id, status, n)
-        VALUES (OLD.account_id, OLD.location_id, OLD.status, -1);
-    END IF;
-    IF TG_OP <> 'DELETE' AND NEW.wanted <> 'absent' THEN
-        INSERT INTO server_count (account_id, location_id, status, n)
-        VALUES (NEW.account_id, NEW.location_id, NEW.status, 1);
-    END IF;
-    RETURN NULL;
-END
-$$;
-"""
 
 
 def _trigger(columns: tuple[str, ...]) -> str:
@@ -83,7 +48,6 @@ def _trigger(columns: tuple[str, ...]) -> str:
 
 
 def upgrade() -> None:
-    op.execute(COUNT)
     op.execute(_trigger(LISTED))
     op.execute(ADDRESSES)
 
@@ -91,4 +55,3 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(ADDRESSES_NOT)
     op.execute(_trigger(BEFORE))
-    op.execute(COUNT_BEFORE)
