@@ -26,6 +26,10 @@ pytestmark = pytest.mark.anyio
 
 PATIENCE_S = 60.0
 GIVEN_UP = "It took too long and was given up."
+PROMISED = (
+    "SELECT plan_id, vcpus, memory_mib, storage_gb, price_monthly_micro, ledger_hold.amount_micro"
+    " FROM server LEFT JOIN ledger_hold ON reference = 'server:' || server.id"
+)
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Site:
     simulated: Simulated
     engine: Faulty
     customer: Client
+    promised: Any = None  # to the server, before its way begins
 
     @property
     def context(self) -> Context:
@@ -113,6 +118,7 @@ class Site:
             snapshot = (await self.customer("POST", f"/servers/{number}/snapshot/")).json()["id"]
             await snapshots.converge(self.context, snapshot)
             path = f"/snapshots/{snapshot}/restore/"
+        self.promised = await self.world.sql(PROMISED)
         self.silent()
         if kind == "unsuspend":
             await self.world.sql("UPDATE account SET suspended_at = NULL")
@@ -168,6 +174,8 @@ async def test_what_takes_too_long_ends_as_named_and_says_why(site: Site, kind: 
     assert (action["kind"], action["status"], action["error"]) == (f"server.{kind}", "failed", GIVEN_UP)
     site.engine.heal()
     assert await site.settle(server) == case.ends
+    if kind != "create":
+        assert await site.world.sql(PROMISED) == site.promised
     machine = await site.simulated.look(machine_name(server))
     assert (machine is not None and machine.status == "running") == (case.ends == "active")
     assert await unsound(site.world.database, site.simulated) == []
