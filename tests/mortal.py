@@ -22,7 +22,7 @@ import openvps.accounts.route
 import openvps.app
 import openvps.worker
 from openvps.accounts.transaction import Transaction
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.core.db import Connection, Database
 from openvps.ops import serve
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import text
 
 from openvps.compute.consistency import look
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.compute.servers.names import server_id
 from openvps.core.db import Database
 from openvps.core.settings import Settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import watch
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.core import log
 from openvps.core.db import Record
 from openvps.engine.incus.reach import open_cell, ping

@@ -29,7 +29,8 @@ from openvps.compute.backups import proof_wanted, pruning, schedule
 from openvps.compute.consistency import look, nights
 from openvps.compute.consistency import queries as consistency
 from openvps.compute.servers import queue, watch
-from openvps.compute.servers.converge import Context, converge
+from openvps.compute.servers.context import Context
+from openvps.compute.servers.converge import converge
 from openvps.compute.servers.suspension import enforce
 from openvps.compute.snapshots import converge as snapshots
 from openvps.compute.usage import partitions

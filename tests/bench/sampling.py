@@ -22,7 +22,7 @@ from tables import say, table
 from factories import Client, World
 from openvps.app import create_app
 from openvps.compute.servers import watch
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.compute.usage import partitions
 from openvps.core import settings
 from openvps.core.clock import iso, now

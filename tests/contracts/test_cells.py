@@ -7,8 +7,8 @@ from sqlalchemy import insert
 
 from factories import World
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import queries, watch
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers import rows, watch
+from openvps.compute.servers.context import Context
 from openvps.compute.servers.names import machine_name
 from openvps.compute.systems import queries as systems
 from openvps.core.clock import now
@@ -108,10 +108,10 @@ async def test_servers_of_a_cell_that_is_away_are_not_swept_until_their_deadline
     await away(world, second)
     here = await world.a_server(customer, status="provisioning")
     async with world.database.begin() as conn:
-        assert await queries.due(conn, now()) == [here]
+        assert await rows.due(conn, now()) == [here]
     await world.sql("UPDATE server SET deadline_at = now() WHERE id = :id", id=there)
     async with world.database.begin() as conn:
-        assert set(await queries.due(conn, now())) == {here, there}
+        assert set(await rows.due(conn, now())) == {here, there}
 
 
 async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what_no_event_told(world: World) -> None:
@@ -126,5 +126,5 @@ async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what
     await watch.look_at_cell(Context(world.database, world.config, {world.cell_id: engine}), world.cell_id)
     assert engine.calls == {"machines": 1, "usage": 1}
     async with world.database.begin() as conn:
-        assert set(await queries.due(conn, now())) == {is_off, is_gone}
+        assert set(await rows.due(conn, now())) == {is_off, is_gone}
     await engine.close()

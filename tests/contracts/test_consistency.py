@@ -8,7 +8,7 @@ import pytest
 
 from factories import Client, World
 from openvps.compute.consistency import look, nights, queries
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.core.clock import now
 from openvps.ops import commands
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from factories import Client, World
-from openvps.compute.servers.converge import Context, converge, machine_name
+from openvps.compute.servers.context import Context
+from openvps.compute.servers.converge import converge, machine_name
 from openvps.compute.servers.states import SETTLED, STATUSES, TRANSITIONS
 from openvps.compute.servers.suspension import enforce
 from openvps.compute.snapshots import converge as snapshots

@@ -10,7 +10,8 @@ from openvps.billing.charge import Terms, charge
 from openvps.compute.backups import converge as backups
 from openvps.compute.backups import queries as backup_rows
 from openvps.compute.servers import queue
-from openvps.compute.servers.converge import Context, converge
+from openvps.compute.servers.context import Context
+from openvps.compute.servers.converge import converge
 from openvps.compute.snapshots import converge as snapshots
 from openvps.ops import commands
 

@@ -18,9 +18,8 @@ from openvps.billing.standing import set_standing
 from openvps.compute.backups import queries as backups
 from openvps.compute.locations import queries as locations
 from openvps.compute.locations.queries import Size
-from openvps.compute.servers import queries as servers
-from openvps.compute.servers import queue, watch
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers import queue, rows, watch
+from openvps.compute.servers.context import Context
 from openvps.compute.servers.names import machine_name
 from openvps.compute.snapshots import queries as snapshots
 from openvps.core.clock import now
@@ -86,8 +85,8 @@ async def test_a_server_goes_in_the_moment_in_which_its_snapshot_is_done(world: 
 
     async def gone() -> None:
         async with world.database.begin() as conn:
-            assert await servers.hold(conn, server)
-            await servers.remove(conn, server)
+            assert await rows.hold(conn, server)
+            await rows.remove(conn, server)
 
     async with world.database.begin() as conn:
         seen = await snapshots.row(conn, kept)
@@ -107,9 +106,9 @@ async def test_an_operator_ends_an_action_in_the_moment_in_which_it_is_done(worl
     await client("POST", f"/servers/{server}/stop/")
     [(action,)] = await world.sql("SELECT id FROM action WHERE finished_at IS NULL")
     async with world.database.begin() as conn:
-        row = await servers.row(conn, server)
+        row = await rows.row(conn, server)
         assert row is not None
-        assert await servers.settle(conn, row, status="stopped", at=now())
+        assert await rows.settle(conn, row, status="stopped", at=now())
         ending = asyncio.create_task(operator("POST", f"/admin/actions/{action}/cancel/", {}))
         await waits(world, ending)
         await finished(conn, server, "server")
@@ -136,11 +135,11 @@ async def test_a_server_goes_while_its_cell_is_looked_at(world: World) -> None:
     async with a_machine(server) as engine:
         context = Context(world.database, world.config, {world.cell_id: engine})
         async with world.database.begin() as conn:
-            assert await servers.hold(conn, server)
+            assert await rows.hold(conn, server)
             looking = asyncio.create_task(watch.look_at_cell(context, world.cell_id))
             await waits(world, looking)
             await locations.give_back(conn, world.cell_id, NOTHING)
-            await servers.remove(conn, server)
+            await rows.remove(conn, server)
         await looking
         assert await world.sql("SELECT 1 FROM usage") == []
         other = await world.a_server(client, status="stopped")
@@ -157,7 +156,7 @@ async def test_one_that_is_in_hand_is_passed_over_when_the_next_are_made(world: 
     admitted = "SELECT id FROM server WHERE admitted_at IS NOT NULL ORDER BY id"
     assert await world.sql(admitted) == [(made,)]
     async with world.database.begin() as conn:
-        assert await servers.hold(conn, held)
+        assert await rows.hold(conn, held)
         await queue.go_on(world.database, 1)
         assert await world.sql(admitted) == [(made,), (next_,)]
         await locations.give_back(conn, world.cell_id, NOTHING)

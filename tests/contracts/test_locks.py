@@ -10,7 +10,7 @@ import pytest
 from factories import World
 from openvps.accounts.queries import lock_account
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import queries
+from openvps.compute.servers import queries, sample
 from openvps.core.clock import now
 from openvps.core.db import Connection
 from openvps.ledger import queries as ledger
@@ -24,9 +24,7 @@ SMALL = locations.Size(vcpus=0, memory_mib=0, storage_gb=0)
 
 async def _sample(conn: Connection, server_id: int) -> None:
     zeros = {column.name: 0 for column in usage.c}
-    await queries.keep_samples(
-        conn, [zeros | {"server_id": server_id, "sampled_at": now(), "month": f"{now():%Y-%m}"}]
-    )
+    await sample.keep(conn, [zeros | {"server_id": server_id, "sampled_at": now(), "month": f"{now():%Y-%m}"}])
 
 
 async def test_a_resize_and_the_look_at_its_cell_wait_for_each_other_in_one_direction_only(world: World) -> None:

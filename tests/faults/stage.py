@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from factories import ED25519, Client, World
 from lab import Lab
 from openvps.compute.backups import converge as backups
-from openvps.compute.servers.converge import Context, converge
+from openvps.compute.servers.context import Context
+from openvps.compute.servers.converge import converge
 from openvps.compute.servers.names import machine_name
 from openvps.compute.snapshots import converge as snapshots
 from openvps.compute.systems import queries as systems

@@ -18,7 +18,7 @@ from openvps.compute.consistency import compare, look
 from openvps.compute.consistency.findings import Report
 from openvps.compute.locations import queries as locations
 from openvps.compute.servers import watch
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.core import settings
 from openvps.core.db import Database
 from openvps.engine.incus.reach import own_files

@@ -16,7 +16,8 @@ from factories import World
 from incusd import Incusd, an_incusd
 from lab import Lab
 from openvps.cells import Cells
-from openvps.compute.servers.converge import Context, converge
+from openvps.compute.servers.context import Context
+from openvps.compute.servers.converge import converge
 from openvps.compute.servers.names import machine_name
 from openvps.core.db import Record
 from openvps.core.settings import Settings

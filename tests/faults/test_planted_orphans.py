@@ -14,7 +14,8 @@ from stage import Stage
 from factories import World
 from lab import Lab
 from openvps.compute.consistency.look import check, look
-from openvps.compute.servers.converge import Context, converge
+from openvps.compute.servers.context import Context
+from openvps.compute.servers.converge import converge
 from openvps.engine.incus import Incus
 from openvps.engine.incus.client import Client
 from openvps.engine.protocol import Away, Busy, Engine, EngineError, MachineSpec

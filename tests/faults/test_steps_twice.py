@@ -7,7 +7,7 @@ from stage import Stage
 
 from killed import on_its_way
 from openvps.compute.servers import converge
-from openvps.compute.servers.converge import Sight, Wait
+from openvps.compute.servers.steps import Sight, Wait
 from openvps.engine.protocol import Busy, EngineError
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]

@@ -32,7 +32,8 @@ from hypothesis.stateful import (
 from factories import Client, World
 from openvps.app import create_app
 from openvps.compute.servers import watch
-from openvps.compute.servers.converge import Context, converge
+from openvps.compute.servers.context import Context
+from openvps.compute.servers.converge import converge
 from openvps.compute.servers.names import machine_name
 from openvps.compute.servers.states import TRANSITIONS
 from openvps.compute.snapshots import converge as snapshots

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from openvps.compute.consistency import look, queries
 from openvps.compute.consistency.findings import Report
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.core import settings
 from openvps.core.clock import iso, now
 from openvps.core.db import Database

@@ -17,7 +17,7 @@ from openvps.actions.endings import ending
 from openvps.compute.backups import failures, lend, proof, queries
 from openvps.compute.backups.store import Store, StoreBusy, StoreDamaged, StoreFailed
 from openvps.compute.backups.stream import patiently, read
-from openvps.compute.servers.converge import AWAY_S, Context
+from openvps.compute.servers.context import AWAY_S, Context
 from openvps.compute.servers.names import machine_name
 from openvps.compute.servers.stored import tag, wake
 from openvps.core import jobs, log

@@ -13,7 +13,7 @@ from openvps.compute.backups import proof, queries
 from openvps.compute.backups.store import Store, StoreDamaged
 from openvps.compute.backups.stream import patiently
 from openvps.compute.servers import queries as servers
-from openvps.compute.servers.converge import AWAY_S, COPIED_S, Context
+from openvps.compute.servers.context import AWAY_S, COPIED_S, Context
 from openvps.compute.servers.names import machine_name
 from openvps.compute.servers.stored import tag
 from openvps.core import log

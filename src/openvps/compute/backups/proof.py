@@ -16,7 +16,7 @@ from openvps.actions.endings import TOO_LONG
 from openvps.compute.backups import failures, queries
 from openvps.compute.backups.store import Store, StoreDamaged
 from openvps.compute.backups.stream import patiently, read
-from openvps.compute.servers.converge import BUSY_S, Context
+from openvps.compute.servers.context import BUSY_S, Context
 from openvps.compute.servers.readiness import LISTENS
 from openvps.compute.servers.stored import tag
 from openvps.compute.systems import queries as systems

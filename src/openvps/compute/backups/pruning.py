@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from openvps.compute.backups import queries
 from openvps.compute.backups.store import Store, StoreBusy
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.core import log
 from openvps.core.clock import now
 

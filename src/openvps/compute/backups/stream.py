@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO, TypeVar
 
-from openvps.compute.servers.converge import BUSY_S
+from openvps.compute.servers.context import BUSY_S
 from openvps.engine.protocol import Away, Busy, Engine, EngineError
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from openvps.compute.consistency.findings import Finding, Report, Seen
 from openvps.compute.consistency.repair import repair
 from openvps.compute.consistency.rows import look_at_rows
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers.context import Context
 from openvps.core import log
 from openvps.core.db import Connection
 from openvps.engine.protocol import Away, EngineError

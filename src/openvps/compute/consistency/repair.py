@@ -9,9 +9,10 @@ from openvps.compute.addresses import queries as addresses
 from openvps.compute.consistency import queries
 from openvps.compute.consistency.findings import DIFFERS, MISSING, ORPHAN, STUCK, Finding
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import queries as servers
-from openvps.compute.servers.converge import BUSY_S, Context, Sight, spec
+from openvps.compute.servers import rows
+from openvps.compute.servers.context import BUSY_S, Context
 from openvps.compute.servers.names import machine_name, server_id
+from openvps.compute.servers.steps import Sight, spec
 from openvps.compute.servers.stored import wake as wake_backup
 from openvps.core import jobs
 from openvps.core.clock import now
@@ -118,7 +119,7 @@ async def _addresses_of_machine(context: Context, finding: Finding) -> None:
     """Write a machine's devices from its row."""
     number = server_id(finding.subject) or 0
     async with context.database.begin() as conn:
-        row = await servers.row(conn, number)
+        row = await rows.row(conn, number)
         if row is None:
             return
         cell = await locations.cell_row(conn, row.cell_id)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from openvps.actions import queries as actions
 from openvps.compute.locations import queries as locations
-from openvps.compute.servers import counts, queries, sample
-from openvps.compute.servers.converge import Context
+from openvps.compute.servers import counts, rows, sample
+from openvps.compute.servers.context import Context
 from openvps.compute.servers.names import server_id
 from openvps.compute.usage import history
 from openvps.core import jobs, log
@@ -26,7 +26,7 @@ async def sweep(context: Context) -> int:
     async with context.database.begin() as conn:
         await counts.add_up(conn)
     async with context.database.begin() as conn:
-        due = await queries.due(conn, now())
+        due = await rows.due(conn, now())
         for server in sorted(due):
             await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server}", priority=jobs.SWEEP, server_id=server)
     return len(due)
@@ -40,9 +40,9 @@ async def look_at_cell(context: Context, cell_id: int) -> None:
     usage = await engine.usage()
     ended = now()
     async with context.database.begin() as conn:
-        await queries.one_reading(conn, cell_id)
-        settled = await queries.settled_in_cell(conn, cell_id)
-        before = await queries.counters(conn, cell_id)
+        await sample.one_reading(conn, cell_id)
+        settled = await rows.settled_in_cell(conn, cell_id)
+        before = await sample.counters(conn, cell_id)
         samples = [
             sample.take(server, row, machines[server], usage.get(machines[server].name), ended)
             for server, row in before.items()
@@ -50,7 +50,7 @@ async def look_at_cell(context: Context, cell_id: int) -> None:
             and _counts(machines[server], usage)
             and not sample.late(row.sampled_at, began, now())
         ]
-        await queries.keep_samples(conn, [latest for latest, _ in samples])
+        await sample.keep(conn, [latest for latest, _ in samples])
         await history.add(conn, ended, [one for _, one in samples])
         await locations.seen(conn, cell_id)  # last: creates in the cell wait for its row
     for server, status in settled.items():
@@ -70,7 +70,7 @@ async def follow_events(context: Context, cell_id: int, engine: Engine) -> None:
         if event.kind in ENDS and server is not None:
             machine = await engine.look(event.machine)
             async with context.database.begin() as conn:
-                status = await queries.settled_status(conn, server)
+                status = await rows.settled_status(conn, server)
             if status is not None:
                 await _compare(context, server, status, machine)
 
@@ -82,7 +82,7 @@ async def _compare(context: Context, server: int, status: str, machine: Machine 
         return
     if status == "active" and machine is not None and machine.stopped_by_guest:
         async with context.database.begin() as conn:
-            account_id = await queries.powered_off(conn, server)
+            account_id = await rows.powered_off(conn, server)
             if account_id is not None:
                 done = await actions.begin(
                     conn, account_id=account_id, kind="server.powered_off", subject_id=server, exclusive=False
@@ -93,7 +93,7 @@ async def _compare(context: Context, server: int, status: str, machine: Machine 
     if machine is not None and machine.status == "other":
         return  # on its way to somewhere; the next look will tell
     async with context.database.begin() as conn:
-        if (runs or status == "active") and await queries.drifted(conn, server, now()):
+        if (runs or status == "active") and await rows.drifted(conn, server, now()):
             await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server}", priority=jobs.SWEEP, server_id=server)
             logger.warning("drifted", server=server, status=status, machine=machine.status if machine else None)
 

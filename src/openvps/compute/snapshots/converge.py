@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from openvps.actions import queries as actions
 from openvps.actions.endings import ending
-from openvps.compute.servers.converge import AWAY_S, BUSY_S, Context
+from openvps.compute.servers.context import AWAY_S, BUSY_S, Context
 from openvps.compute.servers.names import machine_name
 from openvps.compute.snapshots import queries
 from openvps.compute.snapshots.wake import engine_name, wake
