@@ -16,6 +16,7 @@ import httpx2
 
 from cluster import NUMBER, POOL, Cluster, a_cluster
 from factories import Client
+from incusd import Incusd
 from installation import Installation, an_installation
 from openvps.compute.locations import queries as locations
 from openvps.compute.systems import queries as systems
@@ -23,11 +24,13 @@ from openvps.core import settings
 from openvps.core.db import Database
 from openvps.engine.incus.reach import open_cell
 from openvps.engine.protocol import Engine
+from openvps.ops.boot import free_interfaces
 from sound import unsound
 from tiny_image import build_tiny_image
 
 PROJECT = f"openvps-clu{NUMBER}"
 NETWORKS = f"10.99.{NUMBER}.0/24,fd99:{NUMBER}::/64"
+NIC_PREFIX = "clu"
 CREATES = 10
 PATIENCE_S = 120.0
 
@@ -109,7 +112,7 @@ async def loses_a_member(site: Site) -> None:
     another = await site.create()
     await site.seen("one more, made while the member is away", site.all([another], "active"))
     site.rows.append(["active while it is away", f"{len(await _active(site))} of {CREATES + 1}", ""])
-    await asyncio.to_thread(victim.start)
+    await asyncio.to_thread(_started_by_its_host, victim)
     await site.seen(f"the member is back: all {CREATES + 1} active", site.all([*servers, another], "active"), 400)
     assert len(set(site.cluster.places(PROJECT).values())) > 1
 
@@ -132,7 +135,7 @@ async def loses_quorum(site: Site) -> None:
     await site.ask(server, "stop")
     assert (await site.shown(server))["status"] == "stopping"
     for name in ("two", "three"):
-        site.cluster.members[name].start(ready=False)
+        _started_by_its_host(site.cluster.members[name], ready=False)
     for name in ("two", "three"):
         await asyncio.to_thread(site.cluster.members[name].wait_ready)
 
@@ -143,12 +146,18 @@ async def loses_quorum(site: Site) -> None:
     await site.seen("what was asked for meanwhile is done", site.all([server], "stopped"))
 
 
+def _started_by_its_host(member: Incusd, *, ready: bool = True) -> None:
+    """Start a daemon again as the units of its host do, which `openvps host prepare` has written."""
+    subprocess.run(member.inside("sh", "-c", free_interfaces(NIC_PREFIX)), check=True)
+    member.start(ready=ready)
+
+
 @contextmanager
 def a_cell_of_three() -> Generator[tuple[Installation, Cluster]]:
     """Run a cluster, an installation beside it, and have it added as a cell by its operator's command."""
     with (
         a_cluster() as cluster,
-        an_installation(IPV4_POOL="10.97.0.0/24", NIC_PREFIX="clu", STOP_GRACE_S="2") as made,
+        an_installation(IPV4_POOL="10.97.0.0/24", NIC_PREFIX=NIC_PREFIX, STOP_GRACE_S="2") as made,
     ):
         (made.folder / "images").mkdir()
         added = subprocess.run(
@@ -156,7 +165,7 @@ def a_cell_of_three() -> Generator[tuple[Installation, Cluster]]:
                 *(sys.executable, "-P", "-m", "openvps", "cell", "add", ",".join(cluster.urls)),
                 *("--trust-token", cluster.token(PROJECT), "--name", "cluster", "--location", "cluster"),
                 *("--location-name", "Cluster", "--country", "Here", "--country-code", "AQ", "--network", NETWORKS),
-                *("--project", PROJECT, "--pool", POOL, "--nic-prefix", "clu"),
+                *("--project", PROJECT, "--pool", POOL, "--nic-prefix", NIC_PREFIX),
             ],
             capture_output=True,
             text=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import proof
 from nested import Nested
-from proof import BACK_S, CLONE, NotSeen, Seen, reboot
+from proof import BACK_S, CLONE, NotSeen, Seen, reboot, until
 
 PIDFILE = "/run/up.pid"
 UP = f"cd {CLONE} && echo $$ >{PIDFILE} && exec script/up"
@@ -47,6 +47,7 @@ def _walk(machine: Nested, seen: Seen, work: Path) -> None:
     up, _ = _up(machine, seen, work, "script/up again", AGAIN_S)
     _end(machine, seen, up)
     _reboot(machine, seen, login)
+    _incus_dies(machine, seen, login)
     up, _ = _up(machine, seen, work, "script/up after the reboot", AGAIN_S)
     with seen.step("the server is `active` still, and logged in to"):
         machine.shell(f"{login} test -e /run/this-boot-2")
@@ -152,6 +153,19 @@ def _reboot(machine: Nested, seen: Seen, login: str) -> None:
         notes.append(f"by {(started - loaded) / 1000:.0f} ms")
         if machine.shell("cat /proc/sys/net/ipv4/ip_forward").strip() != "1":
             raise NotSeen("the machine doesn't forward")
+
+
+def _incus_dies(machine: Nested, seen: Seen, login: str) -> None:
+    """Kill Incus as in the middle of a start, and see what that leaves on the host go."""
+    with seen.step("Incus is killed: systemd starts it, and removes an interface that no server was given") as notes:
+        machine.shell("ip link add vps999999 type veth peer name veth999999")
+        before = machine.run("systemctl", "show", "--value", "--property=MainPID", "incus.service").strip()
+        machine.run("kill", "-9", before)
+        until(lambda: _moment(machine, "incus.service", "MainPID") not in {0, int(before)}, "it runs again")
+        if machine.shell("ip -br link show type veth | grep 999999 || true"):
+            raise NotSeen("the interface is there still")
+        notes.append(_state(machine))
+        machine.shell(f"{login} test -e /run/this-boot-2")
 
 
 def _no_firewall_no_engine(machine: Nested, seen: Seen) -> None:

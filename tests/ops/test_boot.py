@@ -38,6 +38,25 @@ def test_the_unit_brings_back_the_firewall_and_forwarding_and_twice_is_no_harm(s
     assert seen == f"{stands}1\n1\n"
 
 
+def test_interfaces_that_no_server_was_given_are_removed(settings: Settings) -> None:
+    boot.save(settings, "here")
+    prefix = settings.nic_prefix
+    [*_, line] = commands(boot.unit(settings))
+    seen = in_an_empty_network(
+        f"ip link add {prefix}1 type veth peer name veth1",
+        "unshare --net sleep 60 &",
+        "until [ $(readlink /proc/$!/ns/net) != $(readlink /proc/$$/ns/net) ]; do sleep 0.1; done",
+        f"ip link add {prefix}2 type veth peer name eth0 netns $!",
+        f"ip link add {prefix}x type veth peer name veth3",
+        f"ip link add a{prefix}4 type veth peer name veth4",
+        line,
+        line,
+        "ip -br link show type veth | cut -d@ -f1",
+        "kill $!",
+    )
+    assert set(seen.split()) == {f"{prefix}2", f"{prefix}x", "veth3", f"a{prefix}4", "veth4"}
+
+
 def test_what_is_saved_is_root_s_alone_and_gone_with_the_data_folder(settings: Settings) -> None:
     boot.save(settings, "here")
     kept = settings.data_dir / "boot"

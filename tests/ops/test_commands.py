@@ -57,6 +57,16 @@ def test_an_unknown_command_fails_and_says_so() -> None:
     assert "upp" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("prefix", ["v", "rack2", "VPS", "vps*", "toolong"])
+def test_a_cells_interfaces_get_a_name_that_an_id_fits_behind(prefix: str, tmp_path: Path) -> None:
+    words = ["--trust-token", "none", "--name", "rack", "--location", "here", "--network", "10.9.0.0/24"]
+    done = openvps(
+        *("cell", "add", "https://192.0.2.1:8443", *words, "--nic-prefix", prefix), OPENVPS_DATA_DIR=str(tmp_path)
+    )
+    assert done.returncode == 1
+    assert done.stderr == f"openvps: --nic-prefix {prefix}: two to four letters, a to z\n"
+
+
 def test_a_database_that_does_not_answer_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

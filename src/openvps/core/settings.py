@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_CONFIG = "/etc/openvps/openvps.env"
+NIC_PREFIX = "^[a-z]{2,4}$"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 Network = IPv4Network | IPv6Network
 Texts = Annotated[list[str], NoDecode]
@@ -89,7 +90,7 @@ class Settings(BaseSettings):
     )
     nic_prefix: str = Field(
         default="vps",
-        pattern=r"^[a-z]{2,4}$",
+        pattern=NIC_PREFIX,
         description="servers' interfaces on the host are named so, with the id",
     )
     nameservers: Texts = Field(default=[], description="resolvers for servers; unset: those of this host")

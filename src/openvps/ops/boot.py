@@ -2,7 +2,11 @@
 
 Our own daemon is started by `up`, behind the firewall. The system's starts at boot and takes up the servers that ran,
 long before anybody has run `up`. So `up` saves its rules and the router's kernel settings, and a unit loads them,
-without which systemd doesn't start Incus. Only nft and sysctl are run: no Python, and no name that must resolve.
+without which systemd doesn't start Incus. Only nft, sysctl and ip are run: no Python, and no name that must resolve.
+
+The unit runs before each start of Incus, also one after its death. That may have come while a server was starting,
+with the server's interface made and not yet given to it: nothing of Incus takes such a one away, and it would be in
+the way of every later start of that server (seen). So the unit takes it away.
 """
 
 import contextlib
@@ -17,6 +21,11 @@ from openvps.ops.processes import PATH
 from openvps.ops.run import ProgramFailed, run
 
 UNITS = Path("/etc/systemd/system")
+# The end that a server was given is shown as `@if12`, one on the host by its name.
+FREE_INTERFACES = """\
+ip -o link show type veth | awk -F '[:@ ]+' '$2 ~ /^{prefix}[0-9]+$/ && $3 !~ /^if[0-9]+$/ {{print $2}}' |
+  xargs -r -n 1 ip link delete dev
+"""
 
 
 def unit_name(settings: Settings) -> str:
@@ -44,12 +53,18 @@ def ensure(settings: Settings, cell_name: str, *, units: Path = UNITS) -> bool:
 
 
 def save(settings: Settings, cell_name: str) -> None:
-    """Keep the firewall's rules, and the kernel settings as far as they stand, for the next boot."""
+    """Keep the firewall's rules, the kernel settings as far as they stand, and what else is to be done."""
     folder = _folder(settings)
     folder.mkdir(mode=0o700, exist_ok=True)
     _replace(folder / "firewall.nft", ruleset(hostnet.rules(settings, cell_name)))
     kept = "".join(f"{name} = {value}\n" for name, value in hostnet.standing(settings).items())
     _replace(folder / "sysctl.conf", kept)
+    _replace(folder / "interfaces.sh", free_interfaces(settings.nic_prefix))
+
+
+def free_interfaces(nic_prefix: str) -> str:
+    """Return the lines for a shell that remove interfaces of servers that no server was given."""
+    return FREE_INTERFACES.format(prefix=nic_prefix)
 
 
 def remove(settings: Settings, *, units: Path = UNITS) -> None:
@@ -84,6 +99,7 @@ ConditionPathExists={folder}/firewall.nft
 Type=oneshot
 ExecStart={nft} -f {folder}/firewall.nft
 ExecStart=-{sysctl} --quiet --ignore --load={folder}/sysctl.conf
+ExecStart=-/bin/sh {folder}/interfaces.sh
 
 [Install]
 RequiredBy=incus.service

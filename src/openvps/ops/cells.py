@@ -5,6 +5,7 @@ there is looked at, and the row is written. Every step may be repeated: a comman
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from openvps.compute.locations import queries as locations
 from openvps.core import settings
 from openvps.core.clock import iso
 from openvps.core.db import Connection, Database, Record
-from openvps.core.settings import Settings
+from openvps.core.settings import NIC_PREFIX, Settings
 from openvps.engine.incus import open_remote, project_and_pool
 from openvps.engine.incus.reach import own_files, ping
 from openvps.engine.incus.trust import (
@@ -152,6 +153,13 @@ def networks(text: str) -> list[IPv4Network | IPv6Network]:
     return found
 
 
+def _nic_prefix(text: str) -> str:
+    """Read what interfaces are named: an id has to fit behind it. Raises ValueError."""
+    if not re.fullmatch(NIC_PREFIX, text):
+        raise ValueError(f"--nic-prefix {text}: two to four letters, a to z")
+    return text
+
+
 def _do(work: Callable[[Settings, Database], Awaitable[int]]) -> int:
     """Do what asks an engine; refusals are one line and 1."""
 
@@ -172,6 +180,7 @@ def _do(work: Callable[[Settings, Database], Awaitable[int]]) -> int:
 
 async def _add(config: Settings, database: Database, name: str, wanted: Wanted, place: Place) -> int:
     try:
+        nic_prefix = _nic_prefix(wanted.nic_prefix or config.nic_prefix)
         members = [member_url(part.strip()) for part in wanted.members.split(",") if part.strip()]
         token = read_token(wanted.trust_token or "")
         pools = networks(wanted.networks)
@@ -194,7 +203,7 @@ async def _add(config: Settings, database: Database, name: str, wanted: Wanted, 
         certificate=certificate,
         project=wanted.project or config.project,
         pool=wanted.pool or wanted.project or config.project,
-        nic_prefix=wanted.nic_prefix or config.nic_prefix,
+        nic_prefix=nic_prefix,
         nic_parent=wanted.nic_parent,
         networks=pools,
         nameservers=nameservers,
