@@ -1,6 +1,8 @@
 """What customers see of cells: a silent one's servers are unreachable, and creates go where somebody answers."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -13,7 +15,7 @@ from openvps.compute.servers.names import machine_name
 from openvps.compute.systems import queries as systems
 from openvps.core.clock import now
 from openvps.engine.faulty import Faulty
-from openvps.engine.protocol import MachineSpec
+from openvps.engine.protocol import Event, MachineSpec
 from openvps.schema import address, address_pool
 from simulated import Simulated
 
@@ -127,4 +129,39 @@ async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what
     assert engine.calls == {"machines": 1, "usage": 1}
     async with world.database.begin() as conn:
         assert set(await rows.due(conn, now())) == {is_off, is_gone}
+    await engine.close()
+
+
+@pytest.mark.parametrize("told", ["by a look at the cell", "by an event"])
+async def test_a_machine_seen_off_in_a_reboot_that_is_done_by_now_was_not_shut_down_from_inside(
+    world: World, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = await world.a_server(await world.a_client())
+    simulated = Simulated()
+    image = await simulated.add_image(Path("any"))
+    spec = MachineSpec(machine_name(number), image, 1, 128, 1, "web-1", addresses=["192.0.2.9"], nic="")
+    await simulated.create(spec)
+    await simulated.run(spec.name, ["poweroff"])
+    engine = Faulty(simulated)
+    verb = "machines" if told == "by a look at the cell" else "look"
+    look: Callable[..., Awaitable[Any]] = getattr(engine, verb)
+
+    async def look_and_be_late(*arguments: str) -> object:
+        """Return what was there while it was rebooted; its row says by now that this is done."""
+        seen = await look(*arguments)
+        await world.sql("UPDATE server SET version = version + 1")  # as with each thing that is begun
+        return seen
+
+    async def one_event() -> AsyncIterator[Event]:
+        yield Event(spec.name, "instance-shutdown", now())
+
+    monkeypatch.setattr(engine, verb, look_and_be_late)
+    monkeypatch.setattr(engine, "events", one_event)
+    context = Context(world.database, world.config, {world.cell_id: engine})
+    if verb == "machines":
+        await watch.look_at_cell(context, world.cell_id)
+    else:
+        await watch.follow_events(context, world.cell_id, engine)
+    assert engine.calls[verb] == 1
+    assert await world.sql("SELECT status, wanted, look_at FROM server") == [("active", "running", None)]
     await engine.close()

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, case, delete, func, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, select, update
 
 from openvps.compute.servers.states import SETTLED
 from openvps.core.clock import SET_BACK
-from openvps.core.db import Connection
+from openvps.core.db import Connection, Record
 from openvps.schema import action, cell, image, server, snapshot
 
 
@@ -192,44 +192,34 @@ async def room_of_snapshots(conn: Connection, server_id: int) -> int:
     return sum((await conn.execute(taken.with_for_update(key_share=True))).scalars())
 
 
-async def settled_in_cell(conn: Connection, cell_id: int) -> dict[int, str]:
-    """Return the status of every server of a cell that nobody is moving."""
-    rows = await conn.execute(
-        select(server.c.id, server.c.status).where(
-            server.c.cell_id == cell_id, server.c.status.in_(SETTLED), server.c.look_at.is_(None)
-        )
+async def settled(conn: Connection, cell_id: int, server_id: int | None = None) -> dict[int, Record]:
+    """Return status and version of a cell's servers, or of one, that nobody is moving."""
+    found = select(server.c.id, server.c.status, server.c.version).where(
+        server.c.cell_id == cell_id, server.c.status.in_(SETTLED), server.c.look_at.is_(None)
     )
-    return {row[0]: row[1] for row in rows}
+    if server_id is not None:
+        found = found.where(server.c.id == server_id)
+    return {row.id: row for row in await conn.execute(found)}
 
 
-async def settled_status(conn: Connection, server_id: int) -> str | None:
-    """Return a server's status if nobody is moving it."""
-    return (
-        await conn.execute(
-            select(server.c.status).where(
-                server.c.id == server_id, server.c.status.in_(SETTLED), server.c.look_at.is_(None)
-            )
-        )
-    ).scalar_one_or_none()
+def _still(seen: Record) -> ColumnElement[bool]:
+    """Return the condition that nobody has moved a server since it was `settled`."""
+    return and_(server.c.id == seen.id, server.c.version == seen.version, server.c.look_at.is_(None))
 
 
-async def powered_off(conn: Connection, server_id: int) -> int | None:
+async def powered_off(conn: Connection, seen: Record) -> int | None:
     """Take note that an active server was shut down from inside; returns its account's id."""
     return (
         await conn.execute(
             update(server)
-            .where(server.c.id == server_id, server.c.status == "active", server.c.look_at.is_(None))
+            .where(_still(seen))
             .values(status="stopped", wanted="stopped", version=server.c.version + 1, updated_at=func.now())
             .returning(server.c.account_id)
         )
     ).scalar_one_or_none()
 
 
-async def drifted(conn: Connection, server_id: int, at: datetime) -> bool:
+async def drifted(conn: Connection, seen: Record, at: datetime) -> bool:
     """Have converge look at a settled server whose machine is not as wanted."""
-    done = await conn.execute(
-        update(server)
-        .where(server.c.id == server_id, server.c.status.in_(SETTLED), server.c.look_at.is_(None))
-        .values(look_at=at, version=server.c.version + 1)
-    )
+    done = await conn.execute(update(server).where(_still(seen)).values(look_at=at, version=server.c.version + 1))
     return done.rowcount == 1

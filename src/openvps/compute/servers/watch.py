@@ -14,6 +14,7 @@ from openvps.compute.servers.names import server_id
 from openvps.compute.usage import history
 from openvps.core import jobs, log
 from openvps.core.clock import now
+from openvps.core.db import Record
 from openvps.engine.protocol import BEGUN, Engine, Machine, Usage
 
 logger = log.get(__name__)
@@ -35,13 +36,14 @@ async def sweep(context: Context) -> int:
 async def look_at_cell(context: Context, cell_id: int) -> None:
     """Compare a whole cell with its rows, and take a sample of what its servers use: two calls of the engine."""
     engine = context.engines[cell_id]
+    async with context.database.begin() as conn:
+        settled = await rows.settled(conn, cell_id)
     machines = {found: one for one in await engine.machines() if (found := server_id(one.name)) is not None}
     began = now()
     usage = await engine.usage()
     ended = now()
     async with context.database.begin() as conn:
         await sample.one_reading(conn, cell_id)
-        settled = await rows.settled_in_cell(conn, cell_id)
         before = await sample.counters(conn, cell_id)
         samples = [
             sample.take(server, row, machines[server], usage.get(machines[server].name), ended)
@@ -53,8 +55,8 @@ async def look_at_cell(context: Context, cell_id: int) -> None:
         await sample.keep(conn, [latest for latest, _ in samples])
         await history.add(conn, ended, [one for _, one in samples])
         await locations.seen(conn, cell_id)  # last: creates in the cell wait for its row
-    for server, status in settled.items():
-        await _compare(context, server, status, machines.get(server))
+    for server, seen in settled.items():
+        await _compare(context, seen, machines.get(server))
 
 
 async def follow_events(context: Context, cell_id: int, engine: Engine) -> None:
@@ -68,21 +70,25 @@ async def follow_events(context: Context, cell_id: int, engine: Engine) -> None:
             continue
         server = server_id(event.machine)
         if event.kind in ENDS and server is not None:
-            machine = await engine.look(event.machine)
             async with context.database.begin() as conn:
-                status = await rows.settled_status(conn, server)
-            if status is not None:
-                await _compare(context, server, status, machine)
+                settled = await rows.settled(conn, cell_id, server)
+            if seen := settled.get(server):
+                await _compare(context, seen, await engine.look(event.machine))
 
 
-async def _compare(context: Context, server: int, status: str, machine: Machine | None) -> None:
-    """Begin what a settled server's machine calls for: nothing, noting a shutdown from inside, or converge."""
+async def _compare(context: Context, seen: Record, machine: Machine | None) -> None:
+    """Begin what a settled server's machine calls for: nothing, noting a shutdown from inside, or converge.
+
+    The row was `seen` before the machine was: who reads it after may find a machine, off in the middle of a reboot,
+    beside a row that says that the reboot is done, and take it for one that was shut down from inside (seen).
+    """
+    server, status = seen.id, seen.status
     runs = machine is not None and machine.status == "running"
     if runs == (status == "active"):
         return
     if status == "active" and machine is not None and machine.stopped_by_guest:
         async with context.database.begin() as conn:
-            account_id = await rows.powered_off(conn, server)
+            account_id = await rows.powered_off(conn, seen)
             if account_id is not None:
                 done = await actions.begin(
                     conn, account_id=account_id, kind="server.powered_off", subject_id=server, exclusive=False
@@ -93,7 +99,7 @@ async def _compare(context: Context, server: int, status: str, machine: Machine 
     if machine is not None and machine.status == "other":
         return  # on its way to somewhere; the next look will tell
     async with context.database.begin() as conn:
-        if (runs or status == "active") and await rows.drifted(conn, server, now()):
+        if (runs or status == "active") and await rows.drifted(conn, seen, now()):
             await jobs.defer(conn, jobs.CONVERGE_SERVER, f"server:{server}", priority=jobs.SWEEP, server_id=server)
             logger.warning("drifted", server=server, status=status, machine=machine.status if machine else None)
 
