@@ -3,6 +3,7 @@
 import asyncio
 import os
 
+from proof import say_ends
 from tables import say, table
 
 from cluster_cell import a_cell_of_three, act, lives, loses_a_member, loses_quorum
@@ -16,6 +17,7 @@ def run() -> bool:
             rows = asyncio.run(act(made, cluster, lives, loses_a_member, loses_quorum))
         except AssertionError as error:
             say(f"WRONG: {error}")
+            say_ends(made.folder)
             return False
     say(f"A cluster of three Incus members as a cell over HTTPS; load average {load} at the start.\n")
     say(table(["step", "seen", "seconds"], rows))

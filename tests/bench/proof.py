@@ -80,12 +80,17 @@ def prove(walk: Walk) -> bool:
             failed = False
     except (NotSeen, ProgramFailed, TimeoutError) as error:
         say(f"\nnot as it should be: {error}")
-        for log in sorted(work.glob("*.log")):
-            say(f"\n{log.name} ends with:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
+        say_ends(work)
     finally:
         run(["rm", "-rf", "--one-file-system", "--", str(work)])
     say("\n" + table(["step", "seen", "seconds"], seen.rows))
     return not failed
+
+
+def say_ends(folder: Path) -> None:
+    """Print how each log in a folder ends."""
+    for log in sorted(folder.glob("*.log")):
+        say(f"\n{log.name} ends with:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]))
 
 
 def clone(machine: Nested, work: Path) -> str:
