@@ -31,7 +31,7 @@ LANES = (
     ("create", "stop", "start"),
     ("reboot", "resize", "delete"),
 )  # what is left where one ends is used by the next
-MOST, QUICK = 12, 2  # commits of a goal that are tried
+MOST, QUICK = 24, 2  # commits of a goal that are tried
 REPORT = Path("docs/faults.md")
 HEADING = "## The last run of the whole matrix"
 KILLS = (
