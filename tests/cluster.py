@@ -8,16 +8,19 @@ import tempfile
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from incusd import Incusd
 
 MEMBERS = ("one", "two", "three")
 NUMBER = 1 + os.getpid() % 200  # of this process: no two on the machine have the same bridge
 POOL = "cluster"
+BRIDGE = f"ovclu{NUMBER}"
+DISK_GB = 20  # of a pool that is a file of its own, with holes
 
 FIRST = """
 config: {{core.https_address: "{address}:8443"}}
-storage_pools: [{{name: {pool}, driver: dir}}]
+storage_pools: [{{name: {pool}, driver: {driver}, config: {{{key}: "{value}"}}}}]
 cluster: {{enabled: true, server_name: {name}}}
 """
 OTHERS = """
@@ -26,7 +29,7 @@ cluster:
   server_name: {name}
   server_address: {address}:8443
   cluster_token: {token}
-  member_config: [{{entity: storage-pool, name: {pool}, key: source, value: ""}}]
+  member_config: [{{entity: storage-pool, name: {pool}, key: {key}, value: "{value}"}}]
 """
 
 
@@ -61,36 +64,36 @@ def wire(number: int) -> str:
 
 
 @contextlib.contextmanager
-def a_cluster() -> Generator[Cluster]:
-    """Run a cluster of three with a storage pool until the end of the block."""
+def a_cluster(*, driver: Literal["dir", "btrfs"] = "dir") -> Generator[Cluster]:
+    """Run a cluster of three with a storage pool until the end of the block; one of btrfs keeps limits of disks."""
     folder = Path(tempfile.mkdtemp(prefix="openvps-cluster-", dir="/var/lib"))
     folder.chmod(0o711)
     cluster = Cluster(folder, {name: Incusd(folder / name, network=True) for name in MEMBERS})
-    bridge = f"ovclu{NUMBER}"
     try:
-        _ip("link", "add", bridge, "type", "bridge")
-        _ip("address", "add", f"10.98.{NUMBER}.1/24", "dev", bridge)
-        _ip("link", "set", bridge, "up")
+        _ip("link", "add", BRIDGE, "type", "bridge")
+        _ip("address", "add", f"10.98.{NUMBER}.1/24", "dev", BRIDGE)
+        _ip("link", "set", BRIDGE, "up")
         for number, daemon in enumerate(cluster.members.values()):
             daemon.folder.mkdir(mode=0o711)
             daemon.hold()
-            _wire(daemon, bridge, number)
-        _found(cluster)
+            _wire(daemon, number)
+        _found(cluster, driver)
         yield cluster
     finally:
         for daemon in cluster.members.values():
             daemon.end()
-        for link in (bridge, *(wire(number) for number in range(len(MEMBERS)))):
+        for link in (BRIDGE, *(wire(number) for number in range(len(MEMBERS)))):
             subprocess.run(["ip", "link", "delete", link], check=False, stderr=subprocess.DEVNULL)  # perhaps gone
         shutil.rmtree(folder)
 
 
-def _found(cluster: Cluster) -> None:
+def _found(cluster: Cluster, driver: str) -> None:
     """Start the daemons and have them join."""
     first = cluster.members["one"]
     for number, (name, daemon) in enumerate(cluster.members.items()):
         daemon.start()
-        words = {"name": name, "address": address(number), "pool": POOL}
+        key, value = ("size", f"{DISK_GB}GiB") if driver == "btrfs" else ("source", "")
+        words = {"name": name, "address": address(number), "pool": POOL, "driver": driver, "key": key, "value": value}
         if daemon is first:
             daemon.run("admin", "init", "--preseed", stdin=FIRST.format(**words))
         else:
@@ -98,10 +101,10 @@ def _found(cluster: Cluster) -> None:
             daemon.run("admin", "init", "--preseed", stdin=OTHERS.format(**words, token=token))
 
 
-def _wire(daemon: Incusd, bridge: str, number: int) -> None:
+def _wire(daemon: Incusd, number: int) -> None:
     outer = wire(number)
     _ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", str(daemon.holder))
-    _ip("link", "set", outer, "master", bridge, "up")
+    _ip("link", "set", outer, "master", BRIDGE, "up")
     for words in (
         ["ip", "address", "add", f"{address(number)}/24", "dev", "eth0"],
         ["ip", "link", "set", "eth0", "up"],

@@ -24,6 +24,7 @@ import event_streams
 import fault_matrix
 import idle
 import lists
+import live_on_a_cluster
 import metering
 import power_cut
 import prometheus
@@ -54,8 +55,7 @@ def main() -> int:
     state = Path(os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-bench-")))
     try:
         say("starting an OpenVPS of our own; the image is built on the way")
-        intervals = {"SAMPLE_INTERVAL_S": str(asked.sample), "BILLING_INTERVAL_S": BILLING_S}
-        lab = whole.lab(**intervals, METRICS_LISTEN=prometheus.METRICS)
+        lab = whole.lab(**_settings(asked))
         met = _measure(lab, asked)
     except KeyboardInterrupt:
         return 130
@@ -64,6 +64,13 @@ def main() -> int:
             whole.end(state)
             shutil.rmtree(state)
     return 0 if met else 1
+
+
+def _settings(asked: argparse.Namespace) -> dict[str, str]:
+    if asked.bench == "live-on-a-cluster":
+        return {}  # those of the live tests
+    intervals = {"SAMPLE_INTERVAL_S": str(asked.sample), "BILLING_INTERVAL_S": BILLING_S}
+    return {**intervals, "METRICS_LISTEN": prometheus.METRICS}
 
 
 def _alone(asked: argparse.Namespace) -> Callable[[], bool] | None:
@@ -95,19 +102,16 @@ def _soak(asked: argparse.Namespace) -> bool:
 
 
 def _measure(lab: whole.Lab, asked: argparse.Namespace) -> bool:
-    match asked.bench:
-        case "create":
-            return create.run(lab, rounds=asked.rounds, together=asked.together)
-        case "backup":
-            return backup.run(lab, rounds=asked.rounds, proof=asked.proof)
-        case "api":
-            return api.run(lab, quick=asked.quick)
-        case "prometheus":
-            return prometheus.run(lab)
-        case "power-cut":
-            return power_cut.run(lab)
-        case _:
-            return idle.run(lab, servers=asked.servers, minutes=asked.minutes, sample_s=asked.sample)
+    measured: dict[str, Callable[[], bool]] = {
+        "create": lambda: create.run(lab, rounds=asked.rounds, together=asked.together),
+        "backup": lambda: backup.run(lab, rounds=asked.rounds, proof=asked.proof),
+        "api": lambda: api.run(lab, quick=asked.quick),
+        "prometheus": lambda: prometheus.run(lab),
+        "power-cut": lambda: power_cut.run(lab),
+        "live-on-a-cluster": lambda: live_on_a_cluster.run(lab),
+        "idle": lambda: idle.run(lab, servers=asked.servers, minutes=asked.minutes, sample_s=asked.sample),
+    }
+    return measured[asked.bench]()
 
 
 def _arguments() -> argparse.Namespace:
@@ -140,6 +144,7 @@ def _arguments() -> argparse.Namespace:
     eight = benches.add_parser("steps", help="random operations against a model, on a simulated engine that fails")
     eight.add_argument("--steps", type=int, default=10_000)
     benches.add_parser("cluster", help="prove a cluster of three as a cell: members killed, quorum lost and back")
+    benches.add_parser("live-on-a-cluster", help="run the live tests of servers on a cell that is a cluster of three")
     six = benches.add_parser("backup", help="a backup beside a plain `incus export`, by its bytes and its memory")
     six.add_argument("--rounds", type=int, default=3, help="of each (3)")
     six.add_argument("--proof", action="store_true", help="prove the last one, too")
