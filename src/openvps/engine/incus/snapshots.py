@@ -25,6 +25,7 @@ from openvps.engine.protocol import Busy, Claim, DiskSnapshot, EngineError, Imag
 OF_SNAPSHOT = "openvps.snapshot"  # on an image: of which it was made
 # Incus writes files' holes out as zeros: uncompressed, one file of a customer could fill the engine's own disk.
 COMPRESSED_BY = "zstd -1"
+NO_CLUSTER = "none"  # an instance's location on a lone host
 EXISTS_TEXTS = ("already exists", "UNIQUE constraint failed: instances_snapshots")
 
 
@@ -65,8 +66,12 @@ class IncusSnapshots:
         """Say what reading a snapshot would come to, from its folders alone. Raises Missing, TooMuch.
 
         Incus lists the files of instances only: so a copy of the snapshot is made for that, off, without a network,
-        named as it. What is listed is what will be read, whatever the customer does meanwhile.
+        named as it. What is listed is what will be read, whatever the customer does meanwhile. In a cluster the copy
+        is made where the machine is: anywhere else it would cross the network, and Incus 6.0, left to choose a member,
+        doesn't know the architecture of a snapshot.
         """
+        location: str = (await self._client.get(path_of(name)))["location"]
+        where = {} if location == NO_CLUSTER else {"target": location}
         copied: dict[str, Any] = {
             "name": snapshot,
             "profiles": [],
@@ -74,7 +79,7 @@ class IncusSnapshots:
             "source": {"type": "copy", "source": f"{name}/{snapshot}", "instance_only": True},
         }
         try:
-            await self._client.run("POST", "/1.0/instances", json=copied)
+            await self._client.run("POST", "/1.0/instances", query=where, json=copied)
         except EngineError as error:
             if not any(text in str(error) for text in instances.EXISTS_TEXTS):
                 raise
