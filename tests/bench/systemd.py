@@ -48,6 +48,7 @@ def _walk(machine: Nested, seen: Seen, work: Path) -> None:
     _end(machine, seen, up)
     _reboot(machine, seen, login)
     _incus_dies(machine, seen, login)
+    _count_is_lost(machine, seen)
     up, _ = _up(machine, seen, work, "script/up after the reboot", AGAIN_S)
     with seen.step("the server is `active` still, and logged in to"):
         machine.shell(f"{login} test -e /run/this-boot-2")
@@ -166,6 +167,19 @@ def _incus_dies(machine: Nested, seen: Seen, login: str) -> None:
             raise NotSeen("the interface is there still")
         notes.append(_state(machine))
         machine.shell(f"{login} test -e /run/this-boot-2")
+
+
+def _count_is_lost(machine: Nested, seen: Seen) -> None:
+    """Have btrfs lose count of servers' disks, as kernels do by themselves, with nobody there to run `up`."""
+    with seen.step("btrfs loses count of disks, and is made to count anew"):
+        pool = "/var/lib/incus/storage-pools/openvps"
+        flag = f"cat /sys/fs/btrfs/$(findmnt -no UUID --mountpoint {pool})/qgroups/inconsistent"
+        biggest = f"btrfs qgroup show --raw {pool} | grep '^0/' | sort -rnk2 | cut -d' ' -f1 | head -n1"
+        lose = f"btrfs qgroup create 1/1 {pool}; btrfs qgroup assign --no-rescan $({biggest}) 1/1 {pool}; {flag}"
+        if machine.shell(lose).split()[-1] != "1":
+            raise NotSeen("it hasn't lost count")
+        until(lambda: machine.shell(flag).strip() == "0", "it has counted")
+        machine.shell(f"btrfs qgroup destroy 1/1 {pool}")
 
 
 def _no_firewall_no_engine(machine: Nested, seen: Seen) -> None:

@@ -1,13 +1,15 @@
 """A btrfs that lost count of its quota groups is noticed and counts anew."""
 
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from openvps.ops import btrfs_quota
+from openvps.ops import btrfs_quota, pool_unit
 
 
 @pytest.fixture
@@ -39,6 +41,27 @@ def test_a_lost_count_is_seen_and_made_good(mount: Path) -> None:
     assert btrfs_quota.inconsistent(mount)
     btrfs_quota.count_again(mount)
     assert not btrfs_quota.inconsistent(mount)
+
+
+def test_the_unit_has_it_counted_anew(mount: Path) -> None:
+    btrfs("quota", "enable", str(mount))
+    btrfs("quota", "rescan", "-w", str(mount))
+    btrfs("subvolume", "create", str(mount / "sub"))
+    (mount / "sub" / "file").write_bytes(b"x" * 65536)
+    btrfs("subvolume", "snapshot", str(mount / "sub"), str(mount / "shared"))
+    btrfs("filesystem", "sync", str(mount))
+    with subprocess.Popen(["sh", "-c", pool_unit.watch(mount)], process_group=0) as unit:
+        try:
+            btrfs("qgroup", "create", "1/1", str(mount))
+            btrfs("qgroup", "assign", "--no-rescan", "0/256", "1/1", str(mount))
+            assert btrfs_quota.inconsistent(mount)
+            ends = time.monotonic() + 30
+            while btrfs_quota.inconsistent(mount):
+                assert time.monotonic() < ends
+                time.sleep(0.1)
+            assert unit.poll() is None
+        finally:
+            os.killpg(unit.pid, signal.SIGTERM)
 
 
 def test_what_outgrew_its_quota_can_be_changed_again(mount: Path) -> None:

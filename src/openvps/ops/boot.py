@@ -43,7 +43,7 @@ def ensure(settings: Settings, cell_name: str, *, units: Path = UNITS) -> bool:
     link = units / "incus.service.requires" / file.name
     if file.exists() and file.read_text() == wanted and link.exists():
         return False
-    _replace(file, wanted, 0o644)
+    replace(file, wanted, 0o644)
     try:
         run(["systemctl", "daemon-reload"])
         run(["systemctl", "enable", "--quiet", file.name])
@@ -54,12 +54,12 @@ def ensure(settings: Settings, cell_name: str, *, units: Path = UNITS) -> bool:
 
 def save(settings: Settings, cell_name: str) -> None:
     """Keep the firewall's rules, the kernel settings as far as they stand, and what else is to be done."""
-    folder = _folder(settings)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _replace(folder / "firewall.nft", ruleset(hostnet.rules(settings, cell_name)))
+    at = folder(settings)
+    at.mkdir(mode=0o700, exist_ok=True)
+    replace(at / "firewall.nft", ruleset(hostnet.rules(settings, cell_name)))
     kept = "".join(f"{name} = {value}\n" for name, value in hostnet.standing(settings).items())
-    _replace(folder / "sysctl.conf", kept)
-    _replace(folder / "interfaces.sh", free_interfaces(settings.nic_prefix))
+    replace(at / "sysctl.conf", kept)
+    replace(at / "interfaces.sh", free_interfaces(settings.nic_prefix))
 
 
 def free_interfaces(nic_prefix: str) -> str:
@@ -84,33 +84,34 @@ def unit(settings: Settings) -> str:
     It doesn't remain active, so each start of Incus loads the rules again, and nobody can stop Incus by stopping it.
     What it loads is of the data folder: where that was removed by hand, Incus starts without.
     """
-    folder = _folder(settings)
+    at = folder(settings)
     nft, sysctl = (shutil.which(name, path=PATH) or f"/usr/sbin/{name}" for name in ("nft", "sysctl"))
     return f"""\
 [Unit]
 Description=The firewall of OpenVPS's servers ({settings.project}), before Incus starts them
-Documentation=file:{folder}/firewall.nft
+Documentation=file:{at}/firewall.nft
 After=network-online.target nftables.service
 Before=incus.service
-RequiresMountsFor={folder}
-ConditionPathExists={folder}/firewall.nft
+RequiresMountsFor={at}
+ConditionPathExists={at}/firewall.nft
 
 [Service]
 Type=oneshot
-ExecStart={nft} -f {folder}/firewall.nft
-ExecStart=-{sysctl} --quiet --ignore --load={folder}/sysctl.conf
-ExecStart=-/bin/sh {folder}/interfaces.sh
+ExecStart={nft} -f {at}/firewall.nft
+ExecStart=-{sysctl} --quiet --ignore --load={at}/sysctl.conf
+ExecStart=-/bin/sh {at}/interfaces.sh
 
 [Install]
 RequiredBy=incus.service
 """
 
 
-def _folder(settings: Settings) -> Path:
+def folder(settings: Settings) -> Path:
+    """Return where what units read is kept."""
     return settings.data_dir.resolve() / "boot"
 
 
-def _replace(file: Path, text: str, mode: int = 0o600) -> None:
+def replace(file: Path, text: str, mode: int = 0o600) -> None:
     """Write a file that is whole at any moment, also when the host is cut off meanwhile."""
     fresh = file.with_name(f".{file.name}.openvps")
     fresh.write_text(text)

@@ -1,8 +1,8 @@
 """btrfs keeps servers to their disks' sizes only while its quota groups are consistent.
 
 The kernel can lose count (Linux 6.18: "to be deleted qgroup has non-zero numbers", when a subvolume goes) and then
-enforces nothing, silently, until somebody has it count again. That takes root, so `openvps up` watches the pool for
-as long as it runs; `openvps doctor` looks whenever it is asked.
+enforces nothing, silently, until somebody has it count again. That takes root, so `openvps up` watches its own
+daemon's pool for as long as it runs, and a unit that of systemd's (`pool_unit`); `openvps doctor` looks when asked.
 """
 
 import re
@@ -19,6 +19,11 @@ _SYSTEM = Path("/sys/fs/btrfs")
 _LIMITED = re.compile(r"^(\d+/\d+) +(\d+) +\d+ +(\d+) ", re.MULTILINE)
 LOOK_S = 2.0  # for as long a server may outgrow its disk; a look reads one line
 BLOCK = 16 << 10  # bytes: one of btrfs's own
+
+
+def counts(mount: Path) -> bool:
+    """Whether btrfs, mounted at `mount`, keeps servers to their disks' sizes; other file systems do it otherwise."""
+    return run(["findmnt", "--noheadings", "--output", "FSTYPE", "--target", str(mount)]).strip() == "btrfs"
 
 
 def inconsistent(mount: Path) -> bool:

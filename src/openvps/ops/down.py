@@ -19,6 +19,7 @@ from openvps.ops import (
     lock,
     machine,
     operator_context,
+    pool_unit,
     restart,
     service,
 )
@@ -82,6 +83,7 @@ def remove(config: Settings) -> None:
     if daemon:
         incus_project.remove(daemon.socket, config)
     boot.remove(config)
+    pool_unit.remove(config)
     hostnet.remove(config, config.project)
     if daemon is None or daemon.own:
         incus_daemon.stop(config)

@@ -6,12 +6,13 @@ the same steps; after a reboot they stand again by the system's units, or by run
 
 import shlex
 from ipaddress import IPv6Network
+from pathlib import Path
 
 from openvps.core import settings
 from openvps.core.settings import Settings
 from openvps.engine.incus.trust import member_url
 from openvps.engine.protocol import EngineError
-from openvps.ops import btrfs_quota, hostnet, lock, machine, prepare
+from openvps.ops import btrfs_quota, hostnet, incus_daemon, lock, machine, prepare
 from openvps.ops.accounts import talk
 from openvps.ops.incus_daemon import Daemon
 from openvps.ops.incus_rest import Incus, IncusFailed
@@ -35,7 +36,7 @@ def main(address: str, name: str) -> int:
             with steps.step("engine") as notes:
                 daemon, pool = prepare.engine(config, notes)
                 mount = daemon.socket.parent / "storage-pools" / pool
-                if mount.exists() and btrfs_quota.inconsistent(mount):
+                if not incus_daemon.systemds(config) and mount.exists() and btrfs_quota.inconsistent(mount):
                     btrfs_quota.count_again(mount)
                 notes.append(f"listens at {_listen(daemon, member)}")
             command = _command(config, member, name, pool, _token(daemon, name))
@@ -47,6 +48,18 @@ def main(address: str, name: str) -> int:
         return 1
     steps.say("ready; on the machine where OpenVPS runs, within the token's life and once:")
     print(shlex.join(command))  # noqa: T201 -- the command's result
+    return 0
+
+
+def recount(mount: Path) -> int:
+    """Have btrfs count anew what servers hold of a pool; returns the exit code."""
+    try:
+        machine.require_root()
+        btrfs_quota.count_again(mount)
+    except (NotReady, ProgramFailed) as error:
+        talk(f"openvps: {error}")
+        return 1
+    talk(f"openvps: {mount}: counted anew")
     return 0
 
 

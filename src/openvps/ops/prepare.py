@@ -4,7 +4,7 @@
 """
 
 from openvps.core.settings import Settings
-from openvps.ops import boot, hostnet, incus_daemon, incus_project, machine
+from openvps.ops import boot, btrfs_quota, hostnet, incus_daemon, incus_project, machine, pool_unit
 from openvps.ops.incus_daemon import Daemon
 from openvps.ops.machine import NotReady
 from openvps.ops.steps import Steps
@@ -37,5 +37,9 @@ def engine(config: Settings, notes: list[str]) -> tuple[Daemon, str]:
     notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
     daemon = incus_daemon.ensure(config)
     pool = incus_project.ensure(daemon.socket, config)
+    mount = daemon.socket.parent / "storage-pools" / pool
+    watched = incus_daemon.systemds(config) and mount.exists() and btrfs_quota.counts(mount)
+    if watched and pool_unit.ensure(config, mount):
+        notes.append(f"{pool_unit.unit_name(config)} has disks counted anew whenever btrfs loses count")
     notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
     return daemon, pool

@@ -26,6 +26,7 @@ from openvps.ops import (
     farewell,
     hostnet,
     images,
+    incus_daemon,
     lock,
     machine,
     operator_context,
@@ -112,7 +113,7 @@ def prepared(config: Settings, steps: Steps, supervisor: Supervisor) -> tuple[Se
     with steps.step("engine") as notes:
         daemon, pool = prepare.engine(config, notes)
         mount = daemon.socket.parent / "storage-pools" / pool
-        if mount.exists():
+        if mount.exists() and not incus_daemon.systemds(config):
             btrfs_quota.keep_counted(mount, steps.say)
         restart.start_again(daemon.socket, config)
     with steps.step("rows"):

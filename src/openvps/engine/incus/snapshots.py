@@ -67,7 +67,7 @@ class IncusSnapshots:
 
         Incus lists the files of instances only: so a copy of the snapshot is made for that, off, without a network,
         named as it. What is listed is what will be read, whatever the customer does meanwhile. In a cluster the copy
-        is made where the machine is: anywhere else it would cross the network, and Incus 6.0, left to choose a member,
+        is made where the machine is: elsewhere it would cross the network, and Incus 6.0, left to choose a member,
         doesn't know the architecture of a snapshot.
         """
         location: str = (await self._client.get(path_of(name)))["location"]
