@@ -179,7 +179,6 @@ def _count_is_lost(machine: Nested, seen: Seen) -> None:
         if machine.shell(lose).split()[-1] != "1":
             raise NotSeen("it hasn't lost count")
         until(lambda: machine.shell(flag).strip() == "0", "it has counted")
-        machine.shell(f"btrfs qgroup destroy 1/1 {pool}")
 
 
 def _no_firewall_no_engine(machine: Nested, seen: Seen) -> None:
