@@ -24,6 +24,7 @@ from openvps.core import settings
 from openvps.core.db import Database
 from openvps.engine.incus.reach import open_cell
 from openvps.engine.protocol import Engine
+from openvps.ops import backup_key
 from openvps.ops.boot import free_interfaces
 from sound import unsound
 from tiny_image import build_tiny_image
@@ -89,6 +90,15 @@ async def lives(site: Site) -> None:
     ):
         await site.ask(server, verb, body)
         await site.seen(verb, site.all([server], status))
+    backup = (await site.customer("POST", "/backups/", {"server_id": server})).json()["id"]
+
+    async def stored() -> bool:
+        return (await site.customer("GET", f"/backups/{backup}/")).json()["status"] == "completed"
+
+    await site.seen("a backup", stored)
+    assert (await site.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
+    await site.seen("it is restored", site.all([server], "active"))
+    assert (await site.customer("DELETE", f"/backups/{backup}/")).status_code == 204
     assert (await site.customer("DELETE", f"/servers/{server}/")).status_code == 204
 
     async def gone() -> bool:
@@ -174,6 +184,7 @@ def a_cell_of_three() -> Generator[tuple[Installation, Cluster]]:
         assert made.sql("SELECT 1 FROM cell WHERE name = 'cluster'"), added.stderr
         # The first cell has no engine here, and so no image that could have been copied.
         asyncio.run(_image(made))
+        backup_key.ensure(settings.load())
         made.start(apis=1, workers=1)
         yield made, cluster
 

@@ -12,4 +12,4 @@ pytestmark = pytest.mark.live
 def test_a_server_lives_on_a_cluster_of_three_over_https() -> None:
     with a_cell_of_three() as (made, cluster):
         rows = asyncio.run(act(made, cluster, lives))
-    assert [seen for _, seen, _ in rows] == ["yes"] * 6
+    assert [seen for _, seen, _ in rows] == ["yes"] * 8
