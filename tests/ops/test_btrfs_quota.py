@@ -28,32 +28,36 @@ def btrfs(*words: str) -> None:
     subprocess.run(["btrfs", *words], check=True, capture_output=True)
 
 
-def test_a_lost_count_is_seen_and_made_good(mount: Path) -> None:
+def shared(mount: Path) -> None:
+    """Have two subvolumes share what is in them, and be counted."""
     btrfs("quota", "enable", str(mount))
     btrfs("quota", "rescan", "-w", str(mount))
     btrfs("subvolume", "create", str(mount / "sub"))
     (mount / "sub" / "file").write_bytes(b"x" * 65536)
     btrfs("subvolume", "snapshot", str(mount / "sub"), str(mount / "shared"))
     btrfs("filesystem", "sync", str(mount))
-    assert not btrfs_quota.inconsistent(mount)
+
+
+def lose(mount: Path) -> None:
+    """Have btrfs lose count, as of what it would have to look through all shared data for."""
     btrfs("qgroup", "create", "1/1", str(mount))
     btrfs("qgroup", "assign", "--no-rescan", "0/256", "1/1", str(mount))
+
+
+def test_a_lost_count_is_seen_and_made_good(mount: Path) -> None:
+    shared(mount)
+    assert not btrfs_quota.inconsistent(mount)
+    lose(mount)
     assert btrfs_quota.inconsistent(mount)
     btrfs_quota.count_again(mount)
     assert not btrfs_quota.inconsistent(mount)
 
 
 def test_the_unit_has_it_counted_anew(mount: Path) -> None:
-    btrfs("quota", "enable", str(mount))
-    btrfs("quota", "rescan", "-w", str(mount))
-    btrfs("subvolume", "create", str(mount / "sub"))
-    (mount / "sub" / "file").write_bytes(b"x" * 65536)
-    btrfs("subvolume", "snapshot", str(mount / "sub"), str(mount / "shared"))
-    btrfs("filesystem", "sync", str(mount))
+    shared(mount)
     with subprocess.Popen(["sh", "-c", pool_unit.watch(mount)], process_group=0) as unit:
         try:
-            btrfs("qgroup", "create", "1/1", str(mount))
-            btrfs("qgroup", "assign", "--no-rescan", "0/256", "1/1", str(mount))
+            lose(mount)
             assert btrfs_quota.inconsistent(mount)
             ends = time.monotonic() + 30
             while btrfs_quota.inconsistent(mount):
