@@ -2,10 +2,11 @@
 
 The lab's own cell is paused, so that each server is made in the cluster, which is in the same location. Its members
 are hosts with a network of their own (`tests/cluster.py`), behind one bridge with this machine: routed, they answer
-there for the addresses of their servers (`--nic-parent`). What `openvps host prepare` sets of kernel and firewall is
-set in each. As all are on one kernel, two members give the same uids, unlike two machines.
+there for the addresses of their servers (`--nic-parent`). What `openvps host prepare` sets of kernel and firewall, and
+has a unit do beside Incus, each has too. As all are on one kernel, two members give the same uids, unlike two machines.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -20,7 +21,7 @@ import lab as whole
 from cluster import BRIDGE, NUMBER, POOL, Cluster, a_cluster
 from incusd import Incusd
 from openvps.core.settings import Settings
-from openvps.ops import firewall, hostnet
+from openvps.ops import firewall, hostnet, pool_unit
 
 PROJECT = f"openvps-liv{NUMBER}"
 NIC_PREFIX = "liv"
@@ -49,12 +50,14 @@ NOT_HERE = "uid_maps or another_location"  # the members share a kernel; the oth
 
 def run(lab: whole.Lab) -> bool:
     """Found the cluster, add it, and run the tests; returns whether all passed."""
-    with a_cluster(driver="btrfs") as cluster:
+    with contextlib.ExitStack() as units, a_cluster(driver="btrfs") as cluster:
         _ip("address", "add", f"{HERE}/{BETWEEN.prefixlen}", "dev", BRIDGE, "nodad")
         for network in NETWORKS:
             _ip("route", "add", str(network), "dev", BRIDGE)
         for number, member in enumerate(cluster.members.values()):
             _prepare(member, f"{BETWEEN[11 + number]}/{BETWEEN.prefixlen}")
+            watch = pool_unit.watch(member.folder / "incus" / "storage-pools" / POOL)
+            units.enter_context(subprocess.Popen(member.inside("sh", "-c", watch)))  # ends with the member
         _add(cluster)
         state = Path(os.environ[whole.STATE])
         elsewhere = replace(lab, socket=str(cluster.members["one"].socket), project=PROJECT, pool=POOL)
