@@ -2,8 +2,9 @@
 
 The lab's own cell is paused, so that each server is made in the cluster, which is in the same location. Its members
 are hosts with a network of their own (`tests/cluster.py`), behind one bridge with this machine: routed, they answer
-there for the addresses of their servers (`--nic-parent`). What `openvps host prepare` sets of kernel and firewall, and
-has a unit do beside Incus, each has too. As all are on one kernel, two members give the same uids, unlike two machines.
+there for the addresses of their servers (`--nic-parent`). Each has what `openvps host prepare` sets of kernel and
+firewall, and what it has a unit do beside Incus. As all are on one kernel, two members give the same uids, unlike two
+machines.
 """
 
 import contextlib
