@@ -30,7 +30,10 @@ LEFT_OF_UNITS = (
     "ls /etc/systemd/system | grep -E 'openvps-(api|worker|console|prepare)';"
     " pgrep -a -u openvps-api,openvps-worker,openvps-console || true"
 )
-LEFT = "{ ls -d /var/lib/openvps; pgrep -a -f [b]in/openvps; nft list tables | grep openvps; } 2>/dev/null || true"
+LEFT = (
+    "{ ls -d /var/lib/openvps /etc/systemd/system/*openvps*; pgrep -a -f [b]in/openvps;"
+    " nft list tables | grep openvps; } 2>/dev/null || true"
+)
 TERMINAL = """\
 import asyncio, json, sys
 from websockets.asyncio.client import connect
@@ -141,6 +144,10 @@ class _Walk:
                 if float(level) > MOST_EXPOSED:
                     raise NotSeen(f"{unit} is exposed: {level}")
                 notes.append(f"exposure {level} of 10")
+        with self.seen.step("disks are watched, with no `openvps up` there") as notes:
+            notes.append(self.state("openvps-storage"))
+            if notes != ["active"]:
+                raise NotSeen("openvps-storage doesn't run")
         with self.seen.step("nobody but root and the processes sees the database's password") as notes:
             shown = self.machine.shell("systemctl show 'openvps-*'; ps axww; cat /etc/systemd/system/openvps-*")
             if PASSWORD in shown:
