@@ -32,8 +32,8 @@ hypothesis.settings.load_profile("untimed")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder in which pytest's processes leave word of the lab."""
-    if not hasattr(config, "workerinput"):
-        os.environ.setdefault(whole.STATE, tempfile.mkdtemp(prefix="openvps-lab-"))
+    if not hasattr(config, "workerinput") and whole.STATE not in os.environ:
+        os.environ[whole.STATE] = tempfile.mkdtemp(prefix="openvps-lab-")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
