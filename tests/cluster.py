@@ -70,9 +70,9 @@ def a_cluster(*, driver: Literal["dir", "btrfs"] = "dir") -> Generator[Cluster]:
     folder.chmod(0o711)
     cluster = Cluster(folder, {name: Incusd(folder / name, network=True) for name in MEMBERS})
     try:
-        _ip("link", "add", BRIDGE, "type", "bridge")
-        _ip("address", "add", f"10.98.{NUMBER}.1/24", "dev", BRIDGE)
-        _ip("link", "set", BRIDGE, "up")
+        ip("link", "add", BRIDGE, "type", "bridge")
+        ip("address", "add", f"10.98.{NUMBER}.1/24", "dev", BRIDGE)
+        ip("link", "set", BRIDGE, "up")
         for number, daemon in enumerate(cluster.members.values()):
             daemon.folder.mkdir(mode=0o711)
             daemon.hold()
@@ -103,8 +103,8 @@ def _found(cluster: Cluster, driver: str) -> None:
 
 def _wire(daemon: Incusd, number: int) -> None:
     outer = wire(number)
-    _ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", str(daemon.holder))
-    _ip("link", "set", outer, "master", BRIDGE, "up")
+    ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", str(daemon.holder))
+    ip("link", "set", outer, "master", BRIDGE, "up")
     for words in (
         ["ip", "address", "add", f"{address(number)}/24", "dev", "eth0"],
         ["ip", "link", "set", "eth0", "up"],
@@ -113,5 +113,6 @@ def _wire(daemon: Incusd, number: int) -> None:
         subprocess.run(daemon.inside(*words), check=True)
 
 
-def _ip(*words: str) -> None:
+def ip(*words: str) -> None:
+    """Change this machine's network."""
     subprocess.run(["ip", *words], check=True)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from openvps.ops import pool_unit
+
 PATH = "/usr/libexec/incus:/usr/lib/incus:/opt/incus/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 START_S = 60
 
@@ -124,6 +126,16 @@ class Incusd:
         until(lambda: not _processes(self._mounts))
         self._forget_chains()
         subprocess.run(["rm", "-rf", "--one-file-system", "--", str(self.folder)], check=True)
+
+    @contextlib.contextmanager
+    def counted(self, pool: str) -> Generator[None]:
+        """Have disks of a btrfs pool counted anew when the kernel loses count, as a unit of its host does."""
+        watch = pool_unit.watch(self.folder / "incus" / "storage-pools" / pool)
+        with subprocess.Popen(self.inside("sh", "-c", watch), stdin=subprocess.DEVNULL) as unit:
+            try:
+                yield
+            finally:
+                unit.kill()
 
     def _forget_chains(self) -> None:
         """Remove what the firewall here keeps of servers that were killed; a network of its own went with them."""

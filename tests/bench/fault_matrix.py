@@ -5,7 +5,6 @@ tests/faults/ run on it. The report is a section of docs/faults.md, which is wri
 run that is interrupted leaves what it saw, and says that it was.
 """
 
-import contextlib
 import json
 import os
 import re
@@ -16,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,10 +39,6 @@ KILLS = (
     " action had ended, while other workers were being killed, too:"
 )
 HEAD = ["goal", "commits", "workers killed", "goal reached", "named error", "wrong", "median, s", "most, s"]
-COUNT = (
-    "import sys, time; from pathlib import Path; from openvps.ops.btrfs_quota import keep_counted;"
-    " keep_counted(Path(sys.argv[1]), print); time.sleep(1e6)"
-)
 DONE = re.compile(r"\b(PASSED|FAILED|ERROR|SKIPPED) tests/faults/(\w+)\.py::(\S+)")
 COUNTED = re.compile(r"^(\d+) tests? collected")
 
@@ -158,7 +152,7 @@ def run(*, quick: bool) -> bool:
             tempfile.TemporaryDirectory(prefix="openvps-lanes-") as folder,
         ):
             _lanes(seen, daemon, Path(folder))
-            with _counted(daemon):
+            with daemon.counted(PROJECT):
                 _tests(seen, daemon)
         seen.state = "It ran to its end."
     finally:
@@ -203,18 +197,6 @@ def _take_in(seen: Seen, files: list[Path], read: Counter[Path]) -> None:
         for line in lines[read[file] :]:
             seen.take(json.loads(line))
         read[file] = len(lines)
-
-
-@contextlib.contextmanager
-def _counted(daemon: Incusd) -> Generator[None]:
-    """Have disks' sizes counted anew whenever the kernel loses count, as `openvps up` does in its pool."""
-    pool = daemon.folder / "incus" / "storage-pools" / PROJECT
-    argv = daemon.inside("setpriv", "--pdeathsig=KILL", sys.executable, "-c", COUNT, str(pool))
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as process:
-        try:
-            yield
-        finally:
-            process.kill()
 
 
 def _tests(seen: Seen, daemon: Incusd) -> None:

@@ -16,13 +16,14 @@ from dataclasses import asdict, replace
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from power_cut import environment, program
 from tables import say
 
 import lab as whole
-from cluster import BRIDGE, NUMBER, POOL, Cluster, a_cluster
+from cluster import BRIDGE, NUMBER, POOL, Cluster, a_cluster, ip
 from incusd import Incusd
 from openvps.core.settings import Settings
-from openvps.ops import firewall, hostnet, pool_unit
+from openvps.ops import firewall, hostnet
 
 PROJECT = f"openvps-liv{NUMBER}"
 NIC_PREFIX = "liv"
@@ -51,14 +52,13 @@ NOT_HERE = "uid_maps or another_location"  # the members share a kernel; the oth
 
 def run(lab: whole.Lab) -> bool:
     """Found the cluster, add it, and run the tests; returns whether all passed."""
-    with contextlib.ExitStack() as units, a_cluster(driver="btrfs") as cluster:
-        _ip("address", "add", f"{HERE}/{BETWEEN.prefixlen}", "dev", BRIDGE, "nodad")
+    with a_cluster(driver="btrfs") as cluster, contextlib.ExitStack() as units:
+        ip("address", "add", f"{HERE}/{BETWEEN.prefixlen}", "dev", BRIDGE, "nodad")
         for network in NETWORKS:
-            _ip("route", "add", str(network), "dev", BRIDGE)
+            ip("route", "add", str(network), "dev", BRIDGE)
         for number, member in enumerate(cluster.members.values()):
             _prepare(member, f"{BETWEEN[11 + number]}/{BETWEEN.prefixlen}")
-            watch = pool_unit.watch(member.folder / "incus" / "storage-pools" / POOL)
-            units.enter_context(subprocess.Popen(member.inside("sh", "-c", watch)))  # ends with the member
+            units.enter_context(member.counted(POOL))
         _add(cluster)
         state = Path(os.environ[whole.STATE])
         elsewhere = replace(lab, socket=str(cluster.members["one"].socket), project=PROJECT, pool=POOL)
@@ -105,12 +105,6 @@ def _add(cluster: Cluster) -> None:
 
 
 def _openvps(*words: str) -> str:
-    env = {**os.environ, **json.loads((Path(os.environ[whole.STATE]) / "env.json").read_text())}
-    program = Path(sys.executable).with_name("openvps")
-    done = subprocess.run([program, *words], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([program(), *words], env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"openvps {words[0]} {words[1]}: {done.stderr}"
     return done.stdout
-
-
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True)

@@ -9,18 +9,16 @@ with the server's interface made and not yet given to it: nothing of Incus takes
 the way of every later start of that server (seen). So the unit takes it away.
 """
 
-import contextlib
 import shutil
 from pathlib import Path
 
 from openvps.core.settings import Settings
 from openvps.ops import hostnet
 from openvps.ops.firewall import ruleset
-from openvps.ops.machine import NotReady
 from openvps.ops.processes import PATH
-from openvps.ops.run import ProgramFailed, run
+from openvps.ops.units import UNITS, differs, enable, replace
+from openvps.ops.units import remove as take_away
 
-UNITS = Path("/etc/systemd/system")
 # The end that a server was given is shown as `@if12`, one on the host by its name.
 FREE_INTERFACES = """\
 ip -o link show type veth | awk -F '[:@ ]+' '$2 ~ /^{prefix}[0-9]+$/ && $3 !~ /^if[0-9]+$/ {{print $2}}' |
@@ -41,14 +39,9 @@ def ensure(settings: Settings, cell_name: str, *, units: Path = UNITS) -> bool:
     save(settings, cell_name)
     file, wanted = units / unit_name(settings), unit(settings)
     link = units / "incus.service.requires" / file.name
-    if file.exists() and file.read_text() == wanted and link.exists():
+    if not differs(file, wanted) and link.exists():
         return False
-    replace(file, wanted, 0o644)
-    try:
-        run(["systemctl", "daemon-reload"])
-        run(["systemctl", "enable", "--quiet", file.name])
-    except ProgramFailed as error:
-        raise NotReady(f"systemd doesn't take the firewall's unit: {error}") from error
+    enable(file, wanted)
     return True
 
 
@@ -69,13 +62,7 @@ def free_interfaces(nic_prefix: str) -> str:
 
 def remove(settings: Settings, *, units: Path = UNITS) -> None:
     """Take the unit away; there being none is success. Incus goes on."""
-    file = units / unit_name(settings)
-    if not file.exists():
-        return
-    with contextlib.suppress(ProgramFailed):  # what is left of it goes below
-        run(["systemctl", "disable", "--quiet", file.name])
-    file.unlink()
-    run(["systemctl", "daemon-reload"])
+    take_away(units / unit_name(settings), stop=False)
 
 
 def unit(settings: Settings) -> str:
@@ -109,11 +96,3 @@ RequiredBy=incus.service
 def folder(settings: Settings) -> Path:
     """Return where what units read is kept."""
     return settings.data_dir.resolve() / "boot"
-
-
-def replace(file: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file that is whole at any moment, also when the host is cut off meanwhile."""
-    fresh = file.with_name(f".{file.name}.openvps")
-    fresh.write_text(text)
-    fresh.chmod(mode)
-    fresh.rename(file)

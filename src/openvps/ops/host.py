@@ -12,7 +12,7 @@ from openvps.core import settings
 from openvps.core.settings import Settings
 from openvps.engine.incus.trust import member_url
 from openvps.engine.protocol import EngineError
-from openvps.ops import btrfs_quota, hostnet, incus_daemon, lock, machine, prepare
+from openvps.ops import btrfs_quota, hostnet, lock, machine, prepare
 from openvps.ops.accounts import talk
 from openvps.ops.incus_daemon import Daemon
 from openvps.ops.incus_rest import Incus, IncusFailed
@@ -35,8 +35,7 @@ def main(address: str, name: str) -> int:
             prepare.network(config, steps)
             with steps.step("engine") as notes:
                 daemon, pool = prepare.engine(config, notes)
-                mount = daemon.socket.parent / "storage-pools" / pool
-                if not incus_daemon.systemds(config) and mount.exists() and btrfs_quota.inconsistent(mount):
+                if (mount := prepare.unwatched(config, daemon, pool)) and btrfs_quota.inconsistent(mount):
                     btrfs_quota.count_again(mount)
                 notes.append(f"listens at {_listen(daemon, member)}")
             command = _command(config, member, name, pool, _token(daemon, name))

@@ -5,16 +5,16 @@ nor does `up` where api and worker are services. What looks is a shell, for it o
 `openvps host recount`.
 """
 
-import contextlib
 import shlex
-import sys
 from pathlib import Path
 
 from openvps.core.settings import Settings
-from openvps.ops.boot import UNITS, folder, replace
+from openvps.ops.boot import folder
 from openvps.ops.btrfs_quota import LOOK_S
 from openvps.ops.machine import NotReady
 from openvps.ops.run import ProgramFailed, run
+from openvps.ops.units import PROGRAM, UNITS, differs, enable, replace
+from openvps.ops.units import remove as take_away
 
 WATCH = """\
 flag=
@@ -34,37 +34,27 @@ def unit_name(settings: Settings) -> str:
 
 def ensure(settings: Settings, mount: Path, *, units: Path = UNITS) -> bool:
     """Have the pool mounted at `mount` watched; returns whether anything changed. Raises NotReady."""
-    name, script = unit_name(settings), folder(settings) / "storage.sh"
-    wanted = {units / name: (unit(settings), 0o644), script: (watch(mount), 0o600)}
-    changed = [file for file, (text, _) in wanted.items() if not file.exists() or file.read_text() != text]
-    script.parent.mkdir(mode=0o700, exist_ok=True)
-    for file in changed:
-        replace(file, *wanted[file])
+    file, script = units / unit_name(settings), folder(settings) / "storage.sh"
+    changed = differs(file, unit(settings)) or differs(script, watch(mount))
+    if changed:
+        script.parent.mkdir(mode=0o700, exist_ok=True)
+        replace(script, watch(mount))
+        enable(file, unit(settings))
     try:
-        if changed:
-            run(["systemctl", "daemon-reload"])
-        run(["systemctl", "enable", "--quiet", name])
-        run(["systemctl", "restart" if changed else "start", name])
+        run(["systemctl", "restart" if changed else "start", file.name])
     except ProgramFailed as error:
-        raise NotReady(f"systemd doesn't take {name}: {error}") from error
-    return bool(changed)
+        raise NotReady(f"{file.name} doesn't start: {error}") from error
+    return changed
 
 
 def remove(settings: Settings, *, units: Path = UNITS) -> None:
     """End and take the unit away; there being none is success."""
-    file = units / unit_name(settings)
-    if not file.exists():
-        return
-    with contextlib.suppress(ProgramFailed):  # what is left of it goes below
-        run(["systemctl", "disable", "--now", "--quiet", file.name])
-    file.unlink()
-    run(["systemctl", "daemon-reload"])
+    take_away(units / unit_name(settings), stop=True)
 
 
 def watch(mount: Path) -> str:
     """Return what the unit's shell does, for as long as it lives."""
-    program = shlex.join([sys.executable, "-P", "-m", "openvps"])
-    return WATCH.format(look_s=LOOK_S, mount=shlex.quote(str(mount)), program=program)
+    return WATCH.format(look_s=LOOK_S, mount=shlex.quote(str(mount)), program=PROGRAM)
 
 
 def unit(settings: Settings) -> str:

@@ -3,6 +3,8 @@
 `openvps up` does it on its own machine, `openvps host prepare` on the hosts of another cell.
 """
 
+from pathlib import Path
+
 from openvps.core.settings import Settings
 from openvps.ops import boot, btrfs_quota, hostnet, incus_daemon, incus_project, machine, pool_unit
 from openvps.ops.incus_daemon import Daemon
@@ -37,9 +39,20 @@ def engine(config: Settings, notes: list[str]) -> tuple[Daemon, str]:
     notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
     daemon = incus_daemon.ensure(config)
     pool = incus_project.ensure(daemon.socket, config)
-    mount = daemon.socket.parent / "storage-pools" / pool
+    mount = mounted(daemon, pool)
     watched = incus_daemon.systemds(config) and mount.exists() and btrfs_quota.counts(mount)
     if watched and pool_unit.ensure(config, mount):
         notes.append(f"{pool_unit.unit_name(config)} has disks counted anew whenever btrfs loses count")
     notes.append(f"{'our own' if daemon.own else 'the system'} Incus at {daemon.socket}, pool {pool}")
     return daemon, pool
+
+
+def unwatched(config: Settings, daemon: Daemon, pool: str) -> Path | None:
+    """Return where the pool is mounted, if no unit has its disks counted anew."""
+    mount = mounted(daemon, pool)
+    return mount if mount.exists() and not incus_daemon.systemds(config) else None
+
+
+def mounted(daemon: Daemon, pool: str) -> Path:
+    """Return where a daemon mounts a pool."""
+    return daemon.socket.parent / "storage-pools" / pool

@@ -9,7 +9,6 @@ import grp
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,12 +26,11 @@ from openvps.ops.processes import PATH
 from openvps.ops.run import run
 from openvps.ops.steps import Steps
 from openvps.ops.supervisor import Supervisor
+from openvps.ops.units import PROGRAM, UNITS, replace
 
-UNITS = Path("/etc/systemd/system")
 STARTED_AT_BOOT = UNITS / "multi-user.target.wants"  # where an enabled unit has its link
 PREPARE, API, WORKER = "openvps-prepare.service", "openvps-api@.service", "openvps-worker@.service"
 CONSOLE = "openvps-console.service"  # one a machine: it carries the terminals of all its apis
-PROGRAM = f"{sys.executable} -P -m openvps"
 PRIVILEGED_PORTS = 1024
 NOT_RUNNING = 3  # as of `systemctl status`
 AGAIN_S = 5  # at boot, until database and engine answer
@@ -73,8 +71,8 @@ def install(*, apis: int, workers: int) -> int:
         with lock.held(config):
             seeded, daemon = up.prepared(config, steps, Supervisor(talk))
         for name, text in units(config, engine_group=_group_of(daemon.socket)).items():
-            _replace(UNITS / name, text, 0o644)
-        _replace(environment_file(config), _environment(config), 0o600)
+            replace(UNITS / name, text, 0o644)
+        replace(environment_file(config), _environment(config), 0o600)
         run(["systemctl", "daemon-reload"])
         wanted = instances(config, apis, workers)
         for name in sorted(set(installed(config)) - set(wanted)):
@@ -331,15 +329,6 @@ def _runs_as_a_unit() -> bool:
 
 def _state(unit: str) -> str:
     return run(["systemctl", "show", "--property=ActiveState", "--value", unit]).strip()
-
-
-def _replace(file: Path, text: str, mode: int) -> None:
-    """Write a file that is whole at any moment, and never readable by more than `mode` says."""
-    fresh = file.with_name(f".{file.name}.openvps")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=mode)
-    fresh.write_text(text)
-    fresh.rename(file)
 
 
 def _do(work: Callable[[Settings], int]) -> int:

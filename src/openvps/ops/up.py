@@ -26,7 +26,6 @@ from openvps.ops import (
     farewell,
     hostnet,
     images,
-    incus_daemon,
     lock,
     machine,
     operator_context,
@@ -112,8 +111,7 @@ def prepared(config: Settings, steps: Steps, supervisor: Supervisor) -> tuple[Se
     prepare.network(config, steps)
     with steps.step("engine") as notes:
         daemon, pool = prepare.engine(config, notes)
-        mount = daemon.socket.parent / "storage-pools" / pool
-        if mount.exists() and not incus_daemon.systemds(config):
+        if mount := prepare.unwatched(config, daemon, pool):
             btrfs_quota.keep_counted(mount, steps.say)
         restart.start_again(daemon.socket, config)
     with steps.step("rows"):

@@ -8,7 +8,6 @@ from cyclopts import App, Parameter
 from openvps.ops.commands.arguments import CellName
 
 Address = Annotated[str, Parameter(help="HOST[:8443] at which the worker's machine reaches this one")]
-
 Mount = Annotated[Path, Parameter(help="where the pool is mounted: /var/lib/incus/storage-pools/openvps")]
 
 app = App(name="host")
