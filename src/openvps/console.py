@@ -80,6 +80,7 @@ class Consoles:
                 await self._carry(taken, terminal, reader, writer, taken_over)
         except EngineError as error:
             logger.warning("console_failed", server=taken.server_id, error=str(error))
+            await self._look(taken)
             raise End("The server's console can't be reached now. Try again in a moment.") from error
         finally:
             self._open[place.account_id] -= 1
@@ -111,7 +112,7 @@ class Consoles:
             for one in (
                 _elsewhere(taken_over),
                 _in(typed, terminal, screen, reader),
-                _out(terminal, writer),
+                self._out(taken, terminal, writer),
                 screen.follow(terminal),
                 self._guard(taken, typed),
             )
@@ -132,9 +133,19 @@ class Consoles:
             await asyncio.sleep(LOOK_S)
             if time.monotonic() - typed.at > IDLE_S:
                 raise End("Nothing was typed for 30 minutes.")
-            async with self._database.read() as conn:
-                if await queries.open_for(conn, taken, now()) is None:
-                    raise End("The server has stopped, or you may no longer use it.")
+            await self._look(taken)
+
+    async def _out(self, taken: Taken, terminal: Terminal, writer: asyncio.StreamWriter) -> None:
+        while said := await terminal.read():
+            await frames.write(writer, "bytes", said)
+        await self._look(taken)  # who stops a server is quicker than the guard: say why
+        raise End("The server has closed its console.")
+
+    async def _look(self, taken: Taken) -> None:
+        """Raise End where the terminal may not be open, or no longer."""
+        async with self._database.read() as conn:
+            if await queries.open_for(conn, taken, now()) is None:
+                raise End("The server has stopped, or you may no longer use it.")
 
 
 class _Typed:
@@ -186,12 +197,6 @@ async def _in(typed: _Typed, terminal: Terminal, screen: "_Screen", reader: asyn
         typed.at = time.monotonic()
         if kind == "bytes":
             await terminal.write(content)
-
-
-async def _out(terminal: Terminal, writer: asyncio.StreamWriter) -> None:
-    while said := await terminal.read():
-        await frames.write(writer, "bytes", said)
-    raise End("The server has closed its console.")
 
 
 async def _hello(reader: asyncio.StreamReader) -> str:

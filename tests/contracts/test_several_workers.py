@@ -15,6 +15,7 @@ import pytest
 from factories import ED25519, Client, World
 from installation import Installation, on_simulated
 from openvps.compute.backups.queries import DAY_S
+from openvps.worker import NIGHTS_S
 from running import Running, a_worker
 from simulated_process import Reached
 from sound import unsound
@@ -124,7 +125,8 @@ async def test_what_is_to_be_done_at_a_time_is_done_by_one_of_several_workers(wo
     try:
         await until(world, "SELECT 1 FROM turns WHERE name = 'billing'", lambda rows: len(rows) >= 4)
         await until(world, "SELECT 1 FROM turns WHERE name = 'nights'", bool)
-        await until(world, "SELECT 1 FROM backup", lambda rows: len(rows) >= 3)
+        # A server that something else has in hand then is left to the next turn.
+        await until(world, "SELECT 1 FROM backup", lambda rows: len(rows) >= 3, within_s=3 * NIGHTS_S)
     finally:
         assert [await asyncio.to_thread(one.end) for one in workers] == [0, 0]
     assert await world.sql("SELECT server_id, count(*) FROM backup GROUP BY 1 HAVING count(*) <> 1") == []
@@ -132,9 +134,10 @@ async def test_what_is_to_be_done_at_a_time_is_done_by_one_of_several_workers(wo
     twice = "SELECT server_id, at, count(*) FROM ledger_entry WHERE kind = 'hour' GROUP BY 1, 2 HAVING count(*) <> 1"
     assert await world.sql(twice) == []
     assert await world.sql("SELECT count(*) FROM ledger_entry WHERE kind = 'hour'") == [(3,)]
-    billed = [row.at for row in await world.sql("SELECT at FROM turns WHERE name = 'billing' ORDER BY at")]
-    assert min((later - one).total_seconds() for one, later in pairwise(billed)) >= 0.9 * BILLING_S
-    assert await world.sql("SELECT count(*) FROM turns WHERE name = 'nights'") == [(1,)]
+    for name, interval_s in (("billing", BILLING_S), ("nights", NIGHTS_S)):
+        turns = await world.sql("SELECT at FROM turns WHERE name = :name ORDER BY at", name=name)
+        apart = [(later.at - one.at).total_seconds() for one, later in pairwise(turns)]
+        assert not [one for one in apart if one < 0.9 * interval_s], name
 
 
 async def test_a_worker_that_is_told_to_end_finishes_its_job(world: World, tmp_path: Path) -> None:

@@ -1,13 +1,21 @@
 """Tickets for terminals: for whom, how often, and when what they opened must end. Open ones: tests/live."""
 
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from factories import Client, World
-from openvps.compute.terminals import api, queries
+from openvps import console
+from openvps.compute.terminals import api, frames, queries
 from openvps.compute.terminals.queries import Taken
 from openvps.core.clock import now
+from openvps.engine.protocol import Away
 
 pytestmark = pytest.mark.anyio
 
@@ -119,3 +127,61 @@ async def test_anothers_token_keeps_no_terminal_open(world: World) -> None:
     taken = await a_ticket(world, owner)
     (other,) = await world.sql("SELECT id FROM token WHERE account_id = :account", account=stranger.account_id)
     assert not await may_be_open(world, Taken(taken.server_id, other.id, None))
+
+
+@dataclass
+class Closing:
+    """A machine's console that closes, or breaks, once a statement was run."""
+
+    statement: str
+    error: Away | None = None
+    world: World | None = None
+
+    @asynccontextmanager
+    async def console(self, name: str) -> AsyncGenerator["Closing"]:
+        assert name.startswith("vps-")
+        yield self
+
+    async def read(self) -> bytes:
+        assert self.world is not None
+        await self.world.sql(self.statement)
+        if self.error is not None:
+            raise self.error
+        return b""
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        (Closing("UPDATE server SET status = 'stopping'"), "may no longer"),
+        (Closing("UPDATE account SET unpaid_at = now()"), "may no longer"),
+        (Closing("UPDATE server SET status = 'stopping'", Away("gone")), "may no longer"),
+        (Closing("SELECT 1"), "closed its console"),
+        (Closing("SELECT 1", Away("gone")), "can't be reached"),
+    ],
+)
+async def test_whose_console_closes_is_told_why(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Closing, why: str
+) -> None:
+    """The machine may be off before the next look whether the terminal may be open."""
+    client = await world.a_client()
+    number = await world.a_server(client)
+    ticket = (await client("POST", f"/servers/{number}/console/")).json()["ticket"]
+
+    def open_cell(*_of: object) -> Closing:
+        return replace(how, world=world)
+
+    monkeypatch.setattr(console, "open_cell", open_cell)
+    at = tmp_path / "socket"
+    async with await asyncio.start_unix_server(console.Consoles(world.config, world.database).serve, at):
+        reader, writer = await asyncio.open_unix_connection(at)
+        with closing(writer):
+            await frames.write(writer, "hello", json.dumps({"ticket": ticket}).encode())
+            assert await frames.read(reader) == ("open", b"")
+            ended = await frames.read(reader)
+            assert ended is not None
+            assert ended[0] == "end"
+            assert why in ended[1].decode()
