@@ -31,6 +31,7 @@ LANES = (
     ("create", "stop", "start"),
     ("reboot", "resize", "delete"),
 )  # what is left where one ends is used by the next
+CLEARED_S = 60
 MOST, QUICK = 24, 2  # commits of a goal that are tried
 REPORT = Path("docs/faults.md")
 HEADING = "## The last run of the whole matrix"
@@ -214,7 +215,8 @@ def _tests(seen: Seen, daemon: Incusd) -> None:
     )
     seen.collected = sum(int(found[1]) for line in listed.stdout.splitlines() if (found := COUNTED.match(line)))
     tail: list[str] = []
-    with subprocess.Popen([*pytest, "-v", "-n2"], env=env, stdout=subprocess.PIPE, text=True) as running:
+    argv = [*pytest, "-v", "-n2"]
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
         assert running.stdout
         try:
             for line in running.stdout:
@@ -227,7 +229,9 @@ def _tests(seen: Seen, daemon: Incusd) -> None:
                     say(f"{seen.clock()} {how} {name}.py::{case}")
                     seen.write()
         finally:
-            running.terminate()
+            if running.poll() is None:  # interrupted: each of its processes clears its own away
+                os.killpg(running.pid, signal.SIGINT)
+                running.communicate(timeout=CLEARED_S)
     if running.returncode:
         say("".join(tail))
 

@@ -135,6 +135,11 @@ async def test_a_token_without_the_password_can_neither_begin_nor_end_it(person:
     disable = f"{HERE}disable/"
     refused = await person.client("POST", disable, {"password": PASSWORD, "code": wrong(person.code())})
     assert (refused.status_code, list(refused.json())) == (400, ["code"])
+    assert await person.world.sql("SELECT failures FROM second_factor") == [(1,)], "counted, whoever asks next"
+    await person.world.sql("UPDATE second_factor SET failures = :most, failed_at = now()", most=check.MOST_WRONG)
+    rests = await person.client("POST", disable, {"password": PASSWORD, "code": person.code()})
+    assert (rests.status_code, rests.headers["retry-after"]) == (429, "3600")
+    await person.world.sql("UPDATE second_factor SET failures = 0")
     done = await person.client("POST", disable, {"password": PASSWORD, "code": person.code()})
     assert (done.status_code, done.json()["enabled"]) == (200, False)
     assert (await person.signs_in()).status_code == 201

@@ -12,7 +12,7 @@ from openvps.accounts.route import Route
 from openvps.accounts.second_factor import check, codes, queries
 from openvps.accounts.sign_in import enter
 from openvps.accounts.sign_in import queries as sign_in
-from openvps.accounts.transaction import Conn
+from openvps.accounts.transaction import Conn, Tx
 from openvps.core.clock import iso, now
 from openvps.core.db import Connection, Record
 from openvps.core.errors import BadRequest, InvalidFields
@@ -166,20 +166,22 @@ async def confirm_second_factor(
     responses={400: {"description": "Bad request - another password or code, or there is no second factor"}},
 )
 async def disable_second_factor(
-    request: Request, caller: Writer, conn: Conn, body: Annotated[Body[LastCode], Depends(body_of(LastCode))]
+    request: Request, caller: Writer, transaction: Tx, body: Annotated[Body[LastCode], Depends(body_of(LastCode))]
 ) -> SecondFactor:
     """Have the password be enough to sign in again."""
     fields = body.check()
+    conn = await transaction.connection()
     email = await _owner(request, conn, caller, fields.password)
     enter.count(request, email)
-    match await check.verdict(conn, caller.account_id, fields.code):
-        case "none":
-            enter.count_back(request, email)
-            raise BadRequest("There is no second factor.")
-        case "good":
-            enter.count_back(request, email)
-        case _:
-            raise InvalidFields({"code": ["The code is wrong, over, or was used before."]})
+    said = await check.verdict(conn, caller.account_id, fields.code)
+    if said in {"wrong", "asked"}:
+        await transaction.commit()  # the row's count of wrong codes outlives this refusal
+        raise InvalidFields({"code": ["The code is wrong, over, or was used before."]})
+    enter.count_back(request, email)
+    if said == "none":
+        raise BadRequest("There is no second factor.")
+    if (refused := check.refusal(said)) is not None:
+        raise refused
     await queries.remove(conn, caller.account_id)
     await audit.record(conn, caller, "disable_second_factor", f"account {caller.account_id}")
     return shown(None)
