@@ -374,7 +374,7 @@ def _progress() -> None:
     if of > A_STORY and stories % 10 == 0:
         took = time.monotonic() - BEGAN
         left = took / stories * max(0, of - stories) / 60
-        os.write(2, f"{stories} of {of} stories in {took / 60:.1f} min, {left:.0f} min left\n".encode())
+        os.write(2, f"{stories} of about {of} stories in {took / 60:.1f} min, {left:.0f} min left\n".encode())
 
 
 def _mortal(database: Database, dies_at: int, *, before: bool) -> Database:
