@@ -52,7 +52,9 @@ async def test_a_plan_is_added_sold_and_retired(world: World, run: Any) -> None:
     assert (code, again, made["id"]) == (0, 0, same["id"])
     body = {"name": "web-1", "plan_id": made["id"], "os_id": 3, "location": "us-west"}
     assert (await client("POST", "/servers/", body)).status_code == 201
-    assert (await run("plan", "retire", "mini"))[1]["retired"]
+    assert (made["price"], made["retired_at"]) == ("2.00", None)
+    retired = (await run("plan", "retire", "mini"))[1]
+    assert (retired["servers"], retired["retired_at"] is None) == (1, False)
     assert (await client("POST", "/servers/", body)).status_code == 400
     assert made["id"] not in [one["id"] for one in (await client("GET", "/plans/")).json()["results"]]
     assert await prices(world) == [(2_000_000, 2_000_000)]

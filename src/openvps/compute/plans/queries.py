@@ -74,11 +74,6 @@ async def offered(conn: Connection, reference: int | UUID) -> Record | None:
     ).one_or_none()
 
 
-async def all_plans(conn: Connection) -> list[Record]:
-    """Return every plan with all its columns, retired ones too."""
-    return list(await conn.execute(select(plan).order_by(plan.c.id)))
-
-
 _SERVERS = (
     select(func.count())
     .select_from(server)
@@ -106,17 +101,15 @@ async def add(conn: Connection, values: dict[str, Any]) -> Record | None:
     return (await conn.execute(put.returning(plan))).one_or_none()
 
 
-async def edit(conn: Connection, plan_id: int, values: dict[str, Any]) -> Record:
+async def edit(conn: Connection, plan_id: int, values: dict[str, Any]) -> None:
     """Change a plan, for servers made from now on."""
-    return (await conn.execute(update(plan).where(plan.c.id == plan_id).values(**values).returning(plan))).one()
+    await conn.execute(update(plan).where(plan.c.id == plan_id).values(**values))
 
 
-async def retire(conn: Connection, plan_id: int) -> Record:
+async def retire(conn: Connection, plan_id: int) -> None:
     """Take a plan out of the offer."""
     retired_at = func.coalesce(plan.c.retired_at, func.now())
-    return (
-        await conn.execute(update(plan).where(plan.c.id == plan_id).values(retired_at=retired_at).returning(plan))
-    ).one()
+    await conn.execute(update(plan).where(plan.c.id == plan_id).values(retired_at=retired_at))
 
 
 async def put(conn: Connection, rows: list[dict[str, object]]) -> None:
