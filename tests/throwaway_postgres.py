@@ -1,10 +1,12 @@
 """A PostgreSQL that lives as long as the tests: the embedded one's programs, nothing of it kept or synced."""
 
+import atexit
 import shlex
 import shutil
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -19,10 +21,13 @@ def throwaway_postgres(folder: Path, settings: str = SETTINGS) -> Generator[str]
     shutil.chown(folder, USER)
     _run(folder, "initdb", "-U", "tests", "--auth=trust", "--encoding=utf8", "--no-sync")
     _run(folder, "pg_ctl", "-w", "-l", str(folder / "log"), "-o", f"-h '' -k {folder} {settings}", "start")
+    ending = partial(stop, folder)
+    atexit.register(ending)  # a process of pytest's that is interrupted leaves its fixtures as they are
     try:
         yield f"postgresql://tests@/postgres?host={folder}"
     finally:
-        stop(folder)
+        atexit.unregister(ending)
+        ending()
 
 
 def stop(folder: Path) -> None:
