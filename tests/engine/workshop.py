@@ -12,8 +12,9 @@ from openvps.engine.protocol import Busy, Engine, Machine, MachineSpec
 
 T = TypeVar("T")
 
-# Processes of pytest-xdist share the daemon, so each has its own numbers.
-NUMBERS = count(10 + 30 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")))
+# Processes of pytest-xdist share the daemon, so each has its own numbers, however many it takes.
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+NUMBERS = count(10 + _PROCESS, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 @dataclass
