@@ -1,7 +1,6 @@
 """Makes machines for tests of the engine, and waits as converge would."""
 
 import asyncio
-import os
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
@@ -9,12 +8,11 @@ from itertools import count
 from typing import Any, TypeVar
 
 from openvps.engine.protocol import Busy, Engine, Machine, MachineSpec
+from pytest_process import NUMBER, OF
 
 T = TypeVar("T")
 
-# Processes of pytest-xdist share the daemon, so each has its own numbers, however many it takes.
-_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-NUMBERS = count(10 + _PROCESS, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+NUMBERS = count(10 + NUMBER, OF)  # each process's own on the daemon that they share, however many it takes
 
 
 @dataclass

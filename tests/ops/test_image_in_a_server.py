@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ import pytest
 
 from lab import Lab
 from openvps.engine.protocol import Busy, Engine, MachineSpec, Missing
+from pytest_process import NUMBER
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
 
-NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 HOSTILE = 'a"b {{ config }} {% include "/etc/passwd" %} <&> \'$(id)`id`'
 USER_DATA = f'#!/bin/sh\n# {HOSTILE} \\\ncp "$0" /root/ran\n\n'
 

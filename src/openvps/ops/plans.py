@@ -8,7 +8,7 @@ from rich.table import Table
 from openvps.accounts import audit
 from openvps.compute.plans import queries
 from openvps.compute.plans.fields import NewPlan, PlanChange, columns
-from openvps.compute.plans.price import apply
+from openvps.compute.plans.price import change
 from openvps.compute.plans.shape import shown
 from openvps.core.db import Connection, Record
 from openvps.core.errors import NotFound
@@ -37,11 +37,12 @@ def add(slug: str, output: Output, **fields: Any) -> int:
     """Offer a new plan; one of this slug that is there already is left as it is."""
 
     async def work(conn: Connection) -> int:
-        if (made := await queries.add(conn, columns(checked(NewPlan, slug=slug, **fields)))) is None:
+        row = await queries.add(conn, columns(checked(NewPlan, slug=slug, **fields)))
+        if row is None:
             talk(f"there is a plan {slug!r} already; nothing was changed")
+            row = await _found(conn, slug)
         else:
-            await audit.record_host(conn, "create_plan", f"plan {made.id}")
-        row = await _found(conn, slug)
+            await audit.record_host(conn, "create_plan", f"plan {row.id}")
         return say(output, shown(row), [f"plan {row.id}: {row.slug}"])
 
     return run(work)
@@ -52,14 +53,9 @@ def edit(plan: str, output: Output, *, apply_to_existing: bool, **fields: Any) -
 
     async def work(conn: Connection) -> int:
         before = await _found(conn, plan)
-        values = columns(checked(PlanChange, **fields))
-        del values["apply_to_existing"]
-        if values:
-            await queries.edit(conn, before.id, values)
-        changed = await apply(conn, before.id) if apply_to_existing else 0
-        row = await _found(conn, str(before.id))
-        prices = {"from_micro": str(before.price_monthly_micro), "to_micro": str(row.price_monthly_micro)}
-        await audit.record_host(conn, "change_plan", f"plan {row.id}", **prices, servers=str(changed))
+        wanted = checked(PlanChange, apply_to_existing=apply_to_existing, **fields)
+        row, changed, details = await change(conn, before, wanted)
+        await audit.record_host(conn, "change_plan", f"plan {row.id}", **details)
         said = {**shown(row), "servers_changed": changed}
         return say(output, said, [f"plan {row.id}: {row.slug}: {changed} servers have another price"])
 
@@ -70,10 +66,9 @@ def retire(plan: str, output: Output) -> int:
     """Take a plan out of the offer; servers that have it keep it."""
 
     async def work(conn: Connection) -> int:
-        row = await _found(conn, plan)
-        await queries.retire(conn, row.id)
+        row = await queries.retire(conn, (await _found(conn, plan)).id)
         await audit.record_host(conn, "retire_plan", f"plan {row.id}")
-        return say(output, shown(await _found(conn, plan)), [f"plan {row.id}: {row.slug}: retired"])
+        return say(output, shown(row), [f"plan {row.id}: {row.slug}: retired"])
 
     return run(work)
 

@@ -1,7 +1,6 @@
 """A small world around a host: its internet in a network namespace, and two servers of different customers."""
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from openvps.core.settings import Settings
 from openvps.engine.protocol import Engine, MachineSpec, Missing
 from openvps.ops.run import run
+from pytest_process import NUMBER
 
 HERE = Path(__file__).parent
 
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 class Site:
     """Names and addresses for one of the test's processes, so that two can play side by side."""
 
-    number: int = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    number: int = NUMBER
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.compute.plans import queries
 from openvps.compute.plans.fields import NewPlan, PlanChange, columns
-from openvps.compute.plans.price import apply
+from openvps.compute.plans.price import change
 from openvps.compute.plans.shape import ChangedPlan, SoldPlan, shown
 from openvps.core.db import Connection, Record
 from openvps.core.errors import InvalidFields, NotFound
@@ -41,7 +41,7 @@ async def create_plan(
     if row is None:
         raise InvalidFields({"slug": ["There is a plan with this name already."]})
     await audit.record(conn, caller, "create_plan", f"plan {row.id}")
-    return shown(await _found(conn, row.id))
+    return shown(row)
 
 
 @router.get("/{reference_id}/")
@@ -61,25 +61,18 @@ async def change_plan(
 
     Sizes stay: servers were promised them.
     """
-    fields = body.check()
-    before = await _found(conn, reference_id)
-    values: dict[str, Any] = columns(fields.model_dump(exclude={"apply_to_existing"}))
-    if values:
-        await queries.edit(conn, before.id, values)
-    changed = await apply(conn, before.id) if fields.apply_to_existing else 0
-    row = await _found(conn, before.id)
-    prices = {"from_micro": str(before.price_monthly_micro), "to_micro": str(row.price_monthly_micro)}
-    await audit.record(conn, caller, "change_plan", f"plan {row.id}", **prices, servers=str(changed))
+    fields = body.check().model_dump()
+    row, changed, details = await change(conn, await _found(conn, reference_id), fields)
+    await audit.record(conn, caller, "change_plan", f"plan {row.id}", **details)
     return {**shown(row), "servers_changed": changed}
 
 
 @router.post("/{reference_id}/retire/")
 async def retire_plan(reference_id: Reference, caller: Writer, conn: Conn) -> SoldPlan:
     """Take a plan out of the offer. Servers that have it keep it and its price. For operators."""
-    row = await _found(conn, reference_id)
-    await queries.retire(conn, row.id)
+    row = await queries.retire(conn, (await _found(conn, reference_id)).id)
     await audit.record(conn, caller, "retire_plan", f"plan {row.id}")
-    return shown(await _found(conn, row.id))
+    return shown(row)
 
 
 async def _found(conn: Connection, reference: Any) -> Record:

@@ -10,6 +10,7 @@ from openvps.accounts.auth import Caller, guard
 from openvps.accounts.route import Route
 from openvps.accounts.transaction import Conn
 from openvps.compute.plans import queries
+from openvps.compute.plans.fields import Kind
 from openvps.core.db import Record
 from openvps.core.errors import NotFound
 from openvps.core.money import HOURS_A_MONTH, MICRO, major
@@ -29,12 +30,7 @@ class Plan(TypedDict):
     uuid: Annotated[str, Field(description="The plan's UUID.", examples=["6f8a2c1e-4b7d-4e0a-9c35-2d1f0b8e7a64"])]
     name: Annotated[str, Field(description="Its name.", examples=["Standard VPS"])]
     slug: Annotated[str, Field(description="Its name in addresses and commands.", examples=["standard-vps"])]
-    kind: Annotated[
-        str,
-        Field(
-            description="`vm`, a machine of its own, or `container`, which shares the host's kernel.", examples=["vm"]
-        ),
-    ]
+    kind: Kind
     vcpus: Annotated[int, Field(description="Virtual CPUs.", examples=[2])]
     cpu: Annotated[int, Field(description="The same as `vcpus`.", examples=[2])]
     memory: Annotated[int, Field(description="Memory, in MiB.", examples=[4096])]

@@ -12,6 +12,9 @@ TEXT = r"^[^\x00-\x1f\x7f]*$"
 
 Size = Annotated[int, Field(strict=True, ge=1, le=1 << 24)]
 NAME_RULES = Field(max_length=100, pattern=NAME, description="Its name.", examples=["Large VPS"])
+KIND_RULES = Field(
+    description="`vm`, a machine of its own, or `container`, which shares the host's kernel.", examples=["vm"]
+)
 PRICE_RULES = Field(
     ge=0,
     le=1_000_000,
@@ -22,6 +25,7 @@ PRICE_RULES = Field(
 TEXT_RULES = Field(max_length=500, pattern=TEXT, description="What it is for.", examples=["For databases."])
 
 Name = Annotated[str, NAME_RULES]
+Kind = Annotated[str, KIND_RULES]
 Price = Annotated[Decimal, PRICE_RULES]
 Description = Annotated[str, TEXT_RULES]
 
@@ -39,12 +43,7 @@ class NewPlan(BaseModel):
         ),
     ]
     name: Name
-    kind: Annotated[
-        Literal["container", "vm"],
-        Field(
-            description="`vm`, a machine of its own, or `container`, which shares the host's kernel.", examples=["vm"]
-        ),
-    ] = "container"
+    kind: Annotated[Literal["container", "vm"], KIND_RULES] = "container"
     vcpus: Annotated[Size, Field(description="Virtual CPUs.", examples=[4])]
     memory_mib: Annotated[Size, Field(description="Memory, in MiB.", examples=[8192])]
     storage_gb: Annotated[Size, Field(description="Disk, in GB.", examples=[160])]

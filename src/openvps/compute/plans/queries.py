@@ -96,20 +96,20 @@ async def one_sold(conn: Connection, reference: int | UUID) -> Record | None:
 
 
 async def add(conn: Connection, values: dict[str, Any]) -> Record | None:
-    """Offer a plan; None: there is one with this slug."""
+    """Offer a plan; returns it as `one_sold` does, or None: there is one with this slug."""
     put = pg_insert(plan).values(**values).on_conflict_do_nothing(index_elements=["slug"])
-    return (await conn.execute(put.returning(plan))).one_or_none()
+    return (await conn.execute(put.returning(plan, _SERVERS))).one_or_none()
 
 
-async def edit(conn: Connection, plan_id: int, values: dict[str, Any]) -> None:
-    """Change a plan, for servers made from now on."""
-    await conn.execute(update(plan).where(plan.c.id == plan_id).values(**values))
+async def edit(conn: Connection, plan_id: int, values: dict[str, Any]) -> Record:
+    """Change a plan, for servers made from now on; returns it as `one_sold` does."""
+    changed = update(plan).where(plan.c.id == plan_id).values(**values)
+    return (await conn.execute(changed.returning(plan, _SERVERS))).one()
 
 
-async def retire(conn: Connection, plan_id: int) -> None:
-    """Take a plan out of the offer."""
-    retired_at = func.coalesce(plan.c.retired_at, func.now())
-    await conn.execute(update(plan).where(plan.c.id == plan_id).values(retired_at=retired_at))
+async def retire(conn: Connection, plan_id: int) -> Record:
+    """Take a plan out of the offer; returns it as `one_sold` does."""
+    return await edit(conn, plan_id, {"retired_at": func.coalesce(plan.c.retired_at, func.now())})
 
 
 async def put(conn: Connection, rows: list[dict[str, object]]) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from openvps.compute.plans.fields import Description, Name
+from openvps.compute.plans.fields import Description, Kind, Name
 from openvps.core.clock import iso
 from openvps.core.db import Record
 from openvps.core.money import MICRO
@@ -19,12 +19,7 @@ class SoldPlan(TypedDict):
     uuid: Annotated[str, Field(description="The plan's UUID.", examples=["6f8a2c1e-4b7d-4e0a-9c35-2d1f0b8e7a64"])]
     slug: Annotated[str, Field(description="Its name in addresses and commands.", examples=["large-vps"])]
     name: Name
-    kind: Annotated[
-        str,
-        Field(
-            description="`vm`, a machine of its own, or `container`, which shares the host's kernel.", examples=["vm"]
-        ),
-    ]
+    kind: Kind
     vcpus: Annotated[int, Field(description="Virtual CPUs.", examples=[4])]
     memory_mib: Annotated[int, Field(description="Memory, in MiB.", examples=[8192])]
     storage_gb: Annotated[int, Field(description="Disk, in GB.", examples=[160])]
