@@ -58,7 +58,8 @@ async def test_a_plan_is_added_sold_and_retired(world: World, run: Any) -> None:
     assert (await client("POST", "/servers/", body)).status_code == 400
     assert made["id"] not in [one["id"] for one in (await client("GET", "/plans/")).json()["results"]]
     assert await prices(world) == [(2_000_000, 2_000_000)]
-    assert (await run("plan", "add", "3", *wanted[3:]))[1]["slug"] == "3"  # not plan 3, which is another one
+    _, other = await run("plan", "add", "3", *wanted[3:])  # not plan 3, which is another one
+    assert (other["slug"], other["servers"]) == ("3", 0)
     for wrong in (("edit", "mini", "--price", "-1"), ("edit", "nothing"), ("add", "Bad Slug", *wanted[3:])):
         assert (await run("plan", *wrong))[0] != 0
 

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -98,7 +98,7 @@ async def one_sold(conn: Connection, reference: int | UUID) -> Record | None:
 async def add(conn: Connection, values: dict[str, Any]) -> Record | None:
     """Offer a plan; returns it as `one_sold` does, or None: there is one with this slug."""
     put = pg_insert(plan).values(**values).on_conflict_do_nothing(index_elements=["slug"])
-    return (await conn.execute(put.returning(plan, _SERVERS))).one_or_none()
+    return (await conn.execute(put.returning(plan, literal(0).label("servers")))).one_or_none()
 
 
 async def edit(conn: Connection, plan_id: int, values: dict[str, Any]) -> Record:
