@@ -45,8 +45,8 @@ def main(*, purge: bool, yes: bool) -> int:
             return 0
         with lock.held(config):
             remove(config) if purge else stop(config)
-        done = f"all servers and {config.data_dir} are removed" if purge else "all is stopped; the next start brings back what ran"
-        print(f"openvps: {done}", file=sys.stderr)
+        told = f"all servers and {config.data_dir} are removed" if purge else "stopped; up brings back what ran"
+        print(f"openvps: {told}", file=sys.stderr)
         if purge and config.database_url:
             print("openvps: the tables in your own PostgreSQL stay; drop them before another start", file=sys.stderr)
     except (NotReady, ProgramFailed, IncusFailed) as error:
