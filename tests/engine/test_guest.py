@@ -22,7 +22,13 @@ async def said(workshop: Workshop, name: str, command: str) -> str:
 
 async def test_a_machine_sees_its_own_cpus_memory_name_and_addresses(workshop: Workshop) -> None:
     spec = await workshop.a_machine(memory_mib=96)
-    assert await said(workshop, spec.name, "nproc") == "1\n"
+
+    async def has_its_cpus() -> (
+        bool
+    ):  # all of the host's at first: Incus hands them out after the start, within 0.5 s
+        return await said(workshop, spec.name, "nproc") == "1\n"
+
+    assert await until_true(has_its_cpus, timeout_s=5)
     assert (await said(workshop, spec.name, "head -n 1 /proc/meminfo")).split()[1] == str(96 * 1024)
     assert await said(workshop, spec.name, "hostname") == f"{spec.hostname}\n"
     assert spec.addresses[0] in await said(workshop, spec.name, "cat /proc/net/fib_trie")
