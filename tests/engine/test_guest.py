@@ -23,9 +23,7 @@ async def said(workshop: Workshop, name: str, command: str) -> str:
 async def test_a_machine_sees_its_own_cpus_memory_name_and_addresses(workshop: Workshop) -> None:
     spec = await workshop.a_machine(memory_mib=96)
 
-    async def has_its_cpus() -> (
-        bool
-    ):  # all of the host's at first: Incus hands them out after the start, within 0.5 s
+    async def has_its_cpus() -> bool:  # Incus hands them out just after the start
         return await said(workshop, spec.name, "nproc") == "1\n"
 
     assert await until_true(has_its_cpus, timeout_s=5)
