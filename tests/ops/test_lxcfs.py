@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from openvps.core.settings import Settings
-from openvps.ops import incus_daemon
+from openvps.ops import incus_daemon, prepare
+from openvps.ops.machine import NotReady
 from openvps.ops.processes import end
 
 
@@ -19,17 +20,13 @@ def mount(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(incus_daemon, "LXCFS", place)
     (settings.data_dir / "log").mkdir(exist_ok=True)
     yield place
-    _end(settings, signal.SIGTERM)
+    incus_daemon.stop(settings)
     subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
-
-
-def _end(settings: Settings, how: signal.Signals) -> None:
-    end(int((settings.data_dir / "lxcfs.pid").read_text()), how, within_s=10)
 
 
 def test_what_a_killed_lxcfs_leaves_behind_is_taken_away_and_mounted_anew(settings: Settings, mount: Path) -> None:
     assert incus_daemon.ensure_lxcfs(settings) == []
-    _end(settings, signal.SIGKILL)
+    end(int((settings.data_dir / "lxcfs.pid").read_text()), signal.SIGKILL, within_s=10)
     with pytest.raises(OSError, match=r"not connected|abort"):
         list(mount.iterdir())
     deadline = time.monotonic() + 10
@@ -38,3 +35,11 @@ def test_what_a_killed_lxcfs_leaves_behind_is_taken_away_and_mounted_anew(settin
         time.sleep(0.1)
     assert incus_daemon.ensure_lxcfs(settings) == []
     assert "MemTotal" in (mount / "proc/meminfo").read_text()
+
+
+def test_none_is_started_for_a_daemon_of_the_operators_that_does_not_answer(settings: Settings, mount: Path) -> None:
+    named = settings.model_copy(update={"incus_socket": settings.data_dir / "nobody"})
+    with pytest.raises(NotReady, match="OPENVPS_INCUS_SOCKET"):
+        prepare.engine(named, [])
+    assert not mount.exists()
+    assert not (settings.data_dir / "lxcfs.pid").exists()

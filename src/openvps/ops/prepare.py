@@ -36,6 +36,8 @@ def network(config: Settings, steps: Steps) -> None:
 
 def engine(config: Settings, notes: list[str]) -> tuple[Daemon, str]:
     """Have a daemon, and in it our project and a pool; returns it and the pool's name."""
+    if config.incus_socket:
+        incus_daemon.ensure(config)  # the operator's own: where it doesn't answer, nothing is begun
     notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
     daemon = incus_daemon.ensure(config)
     pool = incus_project.ensure(daemon.socket, config)
