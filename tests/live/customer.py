@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -182,8 +183,9 @@ class Customer:
         return {one["name"]: one["status"] for one in json.loads(self.incus("list", "--format", "json"))}
 
     def volumes(self, name: str) -> list[str]:
+        """Return the names of a server's disk and of all that was made of it; vps-1 has none of vps-12's."""
         listed = json.loads(self.incus("storage", "volume", "list", self.lab.pool, "--format", "json"))
-        return [one["name"] for one in listed if name in one["name"]]
+        return [one["name"] for one in listed if re.search(rf"{name}(?!\d)", one["name"])]
 
     def agrees(self, server_id: int) -> bool:
         """Whether row and machine say the same."""
