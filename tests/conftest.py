@@ -20,6 +20,7 @@ from openvps.core import settings
 from openvps.core.db import Database
 from openvps.engine.incus import open_engine
 from openvps.engine.protocol import Engine
+from patience import until
 from throwaway_postgres import throwaway_postgres
 from tiny_image import build_tiny_image
 
@@ -135,7 +136,7 @@ async def tiny_image(lab: whole.Lab, tmp_path_factory: pytest.TempPathFactory) -
     file = tmp_path_factory.mktemp("image") / "tiny.tar"
     build_tiny_image(file, note=os.environ.get("PYTEST_XDIST_WORKER", ""))
     engine = open_engine(Path(lab.socket), lab.project, lab.pool)
-    fingerprint = await engine.add_image(file)
+    fingerprint = await until(lambda: engine.add_image(file))
     yield fingerprint
-    await engine.delete_image(fingerprint)
+    await until(lambda: engine.delete_image(fingerprint))
     await engine.close()

@@ -5,11 +5,12 @@ import errno
 from pathlib import Path
 
 import pytest
-from workshop import Workshop, on_host, until, until_true
+from workshop import Workshop, on_host, until_true
 
 from lab import Lab
 from openvps.engine.protocol import EngineError, Missing
 from openvps.ops import btrfs_quota
+from patience import until
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
 
@@ -26,7 +27,7 @@ async def test_a_machine_sees_its_own_cpus_memory_name_and_addresses(workshop: W
     async def has_its_cpus() -> bool:  # Incus hands them out just after the start
         return await said(workshop, spec.name, "nproc") == "1\n"
 
-    assert await until_true(has_its_cpus, timeout_s=5)
+    assert await until_true(has_its_cpus)
     assert (await said(workshop, spec.name, "head -n 1 /proc/meminfo")).split()[1] == str(96 * 1024)
     assert await said(workshop, spec.name, "hostname") == f"{spec.hostname}\n"
     assert spec.addresses[0] in await said(workshop, spec.name, "cat /proc/net/fib_trie")
@@ -72,7 +73,7 @@ async def test_cpus_changed_together_with_all_else_are_there_at_once(workshop: W
         async def seen(cpus: int = cpus) -> bool:
             return (await said(workshop, spec.name, "grep -c ^processor /proc/cpuinfo")).strip() == str(cpus)
 
-        assert await until_true(seen, timeout_s=2)
+        assert await until_true(seen)
 
 
 async def test_input_reaches_a_program_and_its_exit_code_returns(workshop: Workshop) -> None:

@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from workshop import Workshop, on_host, until, until_true
+from workshop import Workshop, on_host, until_true
 
 from openvps.engine.protocol import Busy, EngineError, Machine, Missing
+from patience import until
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
 

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from workshop import NUMBERS, Workshop, until, until_true
+from workshop import NUMBERS, Workshop, until_true
 
 from openvps.engine.protocol import Engine, EngineError, MachineSpec
+from patience import until
 from simulated import Simulated
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import Workshop, until
+from workshop import Workshop
 
 from lab import Lab
 from openvps.engine.incus.client import Client
 from openvps.engine.protocol import Missing
+from patience import until
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
 

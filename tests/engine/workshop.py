@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, TypeVar
 
-from openvps.engine.protocol import Busy, Engine, Machine, MachineSpec
+from openvps.engine.protocol import Engine, Machine, MachineSpec
+from patience import until
 from pytest_process import NUMBER, OF
 
 T = TypeVar("T")
@@ -62,18 +63,6 @@ class Workshop:
             if await until(lambda name=name: self.engine.look(name)) is not None:
                 await until(lambda name=name: self.engine.kill(name))
                 await until(lambda name=name: self.engine.delete(name))
-
-
-async def until(work: Callable[[], Awaitable[T]], timeout_s: float = 60) -> T:
-    """Do `work` again while the engine is busy, as converge does."""
-    end = time.monotonic() + timeout_s
-    while True:
-        try:
-            return await work()
-        except Busy:
-            if time.monotonic() > end:
-                raise
-            await asyncio.sleep(0.05)
 
 
 async def until_true(look: Callable[[], Awaitable[T | None]], timeout_s: float = 20) -> T:

@@ -14,6 +14,8 @@ from openvps.compute.snapshots import converge as snapshots
 from openvps.compute.systems import queries as systems
 from openvps.core.db import Database
 from openvps.engine.faulty import Faulty
+from openvps.engine.protocol import Engine
+from patience import patient
 from sound import unsound
 
 PATIENCE_S = 60.0
@@ -31,6 +33,11 @@ class Stage:
     first_id: int
     customer: Client = field(init=False)
     made: list[int] = field(default_factory=list[int])
+
+    @property
+    def real(self) -> Engine:
+        """The engine behind the faulty one, waited for where it is busy."""
+        return patient(self.engine.engine)
 
     async def prepare(self) -> None:
         for table in (
@@ -132,10 +139,10 @@ class Stage:
         return code == 0
 
     async def _exists(self, number: int, path: str) -> int:
-        return await self.engine.engine.run(machine_name(number), ["test", "-e", path])
+        return await self.real.run(machine_name(number), ["test", "-e", path])
 
     async def write(self, number: int, path: str) -> None:
-        assert await self.engine.engine.run(machine_name(number), ["touch", path]) == 0
+        assert await self.real.run(machine_name(number), ["touch", path]) == 0
 
     async def due(self, number: int) -> bool:
         return bool(await self.world.sql("SELECT 1 FROM server WHERE id = :id AND look_at IS NOT NULL", id=number))
@@ -150,7 +157,7 @@ class Stage:
     async def agree(self, number: int, status: str) -> None:
         """Check that the server is `status` in every respect, and that nothing is left half done."""
         assert await self.status(number) == status, await self.told(number)
-        machine = await self.engine.engine.look(machine_name(number))
+        machine = await self.real.look(machine_name(number))
         assert machine is not None
         assert machine.status == {"active": "running"}.get(status, "stopped")
         assert await self.world.sql("SELECT kind FROM action WHERE finished_at IS NULL") == []
@@ -176,11 +183,11 @@ class Stage:
 
     async def unsound(self) -> list[str]:
         """Return what of engine and database doesn't agree."""
-        return await unsound(self.world.database, self.engine.engine, ours=range(self.first_id, self.first_id + IDS))
+        return await unsound(self.world.database, self.real, ours=range(self.first_id, self.first_id + IDS))
 
     async def nothing_left(self, number: int) -> None:
         """Check that neither engine nor database knows anything of a deleted server."""
-        assert await self.engine.engine.look(machine_name(number)) is None
+        assert await self.real.look(machine_name(number)) is None
         for table in ("server", "usage"):
             key = "id" if table == "server" else "server_id"
             assert await self.world.sql(f"SELECT 1 FROM {table} WHERE {key} = :id", id=number) == []
@@ -193,4 +200,4 @@ class Stage:
         for number in self.made:
             await self.customer("DELETE", f"/servers/{number}/")
             await self.settle(number)
-            assert await self.engine.engine.look(machine_name(number)) is None
+            assert await self.real.look(machine_name(number)) is None

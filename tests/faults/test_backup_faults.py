@@ -53,7 +53,7 @@ async def status(stage: Stage, backup: int) -> tuple[str, str | None]:
 
 async def nothing_in_the_engine(stage: Stage, number: int, backup: int) -> None:
     with pytest.raises(Missing):
-        await stage.engine.engine.restore(f"vps-{number}", f"backup-{backup}")
+        await stage.real.restore(f"vps-{number}", f"backup-{backup}")
     await stage.agree(number, "stopped")
 
 
@@ -83,7 +83,7 @@ async def test_a_backup_is_restored_although_a_call_fails(stage: Stage, verb: st
     await stage.agree(number, "active")
     assert await stage.has(number, "/root/kept")
     assert not await stage.has(number, "/root/lost")
-    assert await stage.engine.engine.published(f"backup-{backup}") is None
+    assert await stage.real.published(f"backup-{backup}") is None
     told = await stage.world.sql(
         "SELECT DISTINCT status FROM action WHERE subject_id IN (:id, :b)", id=number, b=backup
     )
@@ -135,7 +135,7 @@ async def test_a_flipped_bit_in_data_index_or_metadata_is_named_and_the_server_i
         shutil.rmtree(folder / "store")
         shutil.copytree(folder / "whole", folder / "store")
     assert await stage.has(number, "/root/newer")
-    assert await stage.engine.engine.published(f"backup-{backup}") is None
+    assert await stage.real.published(f"backup-{backup}") is None
     notices = (await stage.customer("GET", "/account/notices/")).json()["results"]
     assert [one["kind"] for one in notices] == ["backup_unverified"] * 4
 
@@ -325,7 +325,7 @@ def fail_each(stage: Stage, verbs: list[str], *, before: bool) -> None:
 
 
 async def nothing_is_lent(stage: Stage, backup: int) -> None:
-    engine = stage.engine.engine
+    engine = stage.real
     assert await engine.look(f"verify-{backup}") is None
     assert await engine.published(f"verify-{backup}") is None
     assert await engine.published(f"backup-{backup}") is None
@@ -388,8 +388,8 @@ async def test_a_machine_of_a_backup_that_went_is_made_anew_and_given_its_disk_a
     assert (await stage.customer("POST", f"/backups/{backup}/verify/")).status_code == 200
     stage.engine.fail("start", error=EngineError("refused"))
     await backups.converge(stage.context(), backup)
-    assert await stage.engine.engine.look(f"verify-{backup}") is not None
-    await stage.engine.engine.delete(f"verify-{backup}")
+    assert await stage.real.look(f"verify-{backup}") is not None
+    await stage.real.delete(f"verify-{backup}")
     await stage.settle_backup(backup)
     assert (await stage.customer("GET", f"/backups/{backup}/")).json()["verified_at"] is not None
     await nothing_is_lent(stage, backup)
@@ -416,7 +416,7 @@ async def test_a_new_server_is_made_of_a_deleted_ones_backup_although_every_call
     assert min(stage.engine.calls[verb] for verb in AS_NEW) >= 1
     await stage.agree(new, "active")
     assert await stage.has(new, "/root/kept")
-    keys = (await stage.engine.engine.read_file(f"vps-{new}", "/root/.ssh/authorized_keys")).decode()
+    keys = (await stage.real.read_file(f"vps-{new}", "/root/.ssh/authorized_keys")).decode()
     assert ED25519 in keys  # as it was
     assert keys.count(LATER) == 1  # and the one that was asked for
     await nothing_is_lent(stage, backup)

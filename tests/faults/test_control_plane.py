@@ -100,8 +100,8 @@ async def test_a_lost_database_comes_back_from_the_store_and_agrees_with_the_eng
     assert await stage.status(late) is None
     assert await stage.create() > late
     stage.made.remove(late)
-    await stage.engine.engine.kill(f"vps-{late}")
-    await stage.engine.engine.delete(f"vps-{late}")
+    await stage.real.kill(f"vps-{late}")
+    await stage.real.delete(f"vps-{late}")
 
 
 async def test_without_the_stores_key_or_with_a_damaged_store_nothing_is_touched(

@@ -93,7 +93,7 @@ async def reached(stage: Stage, goal: str, number: int) -> None:
         assert await stage.has(number, "/root/kept")
         assert not await stage.has(number, "/root/lost")
     if goal in SIZES:
-        machine = await stage.engine.engine.look(f"vps-{number}")
+        machine = await stage.real.look(f"vps-{number}")
         assert machine is not None
         assert (machine.vcpus, machine.memory_mib, machine.storage_gb) == SIZES[goal]
         vcpus, memory_mib, storage_gb = SIZES[goal]
@@ -102,7 +102,7 @@ async def reached(stage: Stage, goal: str, number: int) -> None:
         used = await stage.world.sql("SELECT used_vcpus, used_memory_mib, used_storage_gb FROM cell")
         assert used == [(vcpus, memory_mib, storage_gb)]
     if goal == "rename":
-        machine = await stage.engine.engine.look(f"vps-{number}")
+        machine = await stage.real.look(f"vps-{number}")
         assert machine is not None
         assert machine.hostname == "other.example.com"
 
@@ -300,8 +300,8 @@ async def test_credit_of_a_failed_create_is_held_until_the_machine_is_off(stage:
 
 async def test_a_machine_that_vanished_is_an_error_and_not_made_anew(stage: Stage) -> None:
     number = await stage.a_server("active")
-    await stage.engine.engine.kill(f"vps-{number}")
-    await stage.engine.engine.delete(f"vps-{number}")
+    await stage.real.kill(f"vps-{number}")
+    await stage.real.delete(f"vps-{number}")
     stage.engine.calls.clear()
     await stage.world.sql("UPDATE server SET look_at = now()")
     await stage.settle(number)
@@ -321,7 +321,7 @@ async def test_delete_in_the_middle_of_a_create_leaves_nothing(stage: Stage) -> 
 
 async def test_a_guest_without_the_program_fails_the_password_alone(stage: Stage) -> None:
     number = await stage.a_server("active")
-    assert await stage.engine.engine.run(f"vps-{number}", ["rm", "/bin/chpasswd"]) == 0
+    assert await stage.real.run(f"vps-{number}", ["rm", "/bin/chpasswd"]) == 0
     await stage.customer("POST", f"/servers/{number}/reset-password/")
     await stage.settle(number)
     await stage.agree(number, "active")

@@ -73,7 +73,7 @@ async def test_a_server_with_a_full_disk_goes_everywhere_a_server_goes(stage: St
     number = await stage.a_server("active")
     for part in range(40):  # each is soon done
         fill = ["dd", "if=/dev/zero", f"of=/root/full{part}", "bs=1M", "count=64"]
-        if await stage.engine.engine.run(machine_name(number), fill) != 0:
+        if await stage.real.run(machine_name(number), fill) != 0:
             break
     else:
         pytest.fail("the disk can't be filled")
@@ -125,17 +125,17 @@ async def test_a_shutdown_while_the_event_connection_is_cut_is_seen_when_it_is_b
     one, two = [await stage.a_server("active") for _ in range(2)]
     async with watched(stage, monkeypatch):
         await until(lambda: stage.engine.calls["usage"] > 0)  # by the look with which a stream begins
-        await stage.engine.engine.run(machine_name(one), ["poweroff"])
+        await stage.real.run(machine_name(one), ["poweroff"])
         await stopped(stage, one)  # its event was told
         opened = stage.engine.calls["events"]
         stage.engine.fail("events", before=False)  # the next event is the last one
         stage.engine.fail("events", before=True, times=1000)  # and the connection can't be opened again
-        await stage.engine.engine.run(machine_name(two), ["true"])
+        await stage.real.run(machine_name(two), ["true"])
         await until(lambda: stage.engine.calls["events"] > opened)
-        await stage.engine.engine.run(machine_name(two), ["poweroff"])
-        machine = await stage.engine.engine.look(machine_name(two))
+        await stage.real.run(machine_name(two), ["poweroff"])
+        machine = await stage.real.look(machine_name(two))
         while machine is not None and machine.status != "stopped":
-            machine = await stage.engine.engine.look(machine_name(two))
+            machine = await stage.real.look(machine_name(two))
         assert await stage.status(two) == "active"  # nobody was told
         stage.engine.heal()
         await stopped(stage, two)

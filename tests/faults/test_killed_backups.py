@@ -91,7 +91,7 @@ async def test_a_worker_killed_in_the_middle_of_backups_loses_nothing(
         proved = row.id in {backups[name] for name in ("lent", "compared")}
         assert (row.status, row.verify_error, row.lent_to, row.verify_cell_id) == ("completed", None, [], None)
         assert (row.verified_at is not None) == proved
-        engine = stage.engine.engine
+        engine = stage.real
         assert await engine.look(f"verify-{row.id}") is None
         assert await engine.look(f"backup-{row.id}") is None
         assert await engine.published(f"backup-{row.id}") is None

@@ -90,7 +90,7 @@ async def test_a_backup_is_stored_listed_restored_and_pruned_in_s3(stage: Stage)
     assert await in_s3.find(f"backup-{first}") is None
     assert await in_s3.find(f"backup-{backup}") is not None
 
-    assert await stage.engine.engine.run(f"vps-{number}", ["rm", "/root/kept"]) == 0
+    assert await stage.real.run(f"vps-{number}", ["rm", "/root/kept"]) == 0
     assert (await stage.customer("POST", f"/backups/{backup}/restore/")).status_code == 200
     assert (await stage.customer("POST", f"/backups/{backup}/verify/")).status_code == 200
     await stage.restored(number, backup)

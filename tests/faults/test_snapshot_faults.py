@@ -24,7 +24,7 @@ async def taken_gb(stage: Stage) -> int:
 async def the_engines(stage: Stage, number: int, snapshot: int) -> bool:
     """Whether the engine has a snapshot; asked by restoring, since no verb lists them."""
     try:
-        await stage.engine.engine.restore(f"vps-{number}", f"snap-{snapshot}")
+        await stage.real.restore(f"vps-{number}", f"snap-{snapshot}")
     except Missing:
         return False
     return True
@@ -94,7 +94,7 @@ async def test_a_restore_whose_snapshot_is_gone_fails_and_the_server_is_as_it_wa
     number = await stage.a_server("active")
     snapshot = await stage.a_snapshot(number)
     await stage.write(number, "/root/kept")
-    await stage.engine.engine.delete_snapshot(f"vps-{number}", f"snap-{snapshot}")
+    await stage.real.delete_snapshot(f"vps-{number}", f"snap-{snapshot}")
     await stage.customer("POST", f"/snapshots/{snapshot}/restore/")
     await stage.settle(number)
     await stage.agree(number, "active")

@@ -10,11 +10,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.live, pytest.mark.usefixtures("fold
 
 
 async def run(stage: Stage, number: int, script: str) -> int:
-    return await stage.engine.engine.run(f"vps-{number}", ["sh", "-c", script])
+    return await stage.real.run(f"vps-{number}", ["sh", "-c", script])
 
 
 async def nothing_in_the_engine(stage: Stage, number: int, backup: int) -> None:
-    engine, name = stage.engine.engine, f"backup-{backup}"
+    engine, name = stage.real, f"backup-{backup}"
     assert await engine.look(name) is None
     assert await engine.published(name) is None
     with pytest.raises(Missing):

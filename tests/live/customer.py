@@ -22,6 +22,7 @@ from openvps.core.money import MICRO
 
 T = TypeVar("T")
 
+PATIENCE_S = 120.0  # for what takes seconds: the machine may have much else to do
 OPTIONS = {
     "BatchMode": "yes",
     "StrictHostKeyChecking": "no",
@@ -78,7 +79,7 @@ class Customer:
         answer = self.http("POST", f"/servers/{server['id']}/{verb}/")
         assert answer.status_code == 200, answer.text
 
-    def until(self, server_id: int, status: str, timeout_s: float = 30) -> dict[str, Any]:
+    def until(self, server_id: int, status: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """Poll until the server has `status`."""
         began = time.monotonic()
         while (server := self.get(server_id))["status"] != status:
@@ -89,9 +90,9 @@ class Customer:
     def up_again(self, server: dict[str, Any]) -> None:
         """Wait until a server is active once more: its init is up, and sshd follows in a moment."""
         self.until(server["id"], "active")
-        self.eventually(lambda: self.answers(server), timeout_s=10)
+        self.eventually(lambda: self.answers(server))
 
-    def eventually(self, found: Callable[[], T], timeout_s: float = 30) -> T:
+    def eventually(self, found: Callable[[], T], timeout_s: float = PATIENCE_S) -> T:
         """Ask until the answer is true."""
         began = time.monotonic()
         while not (answer := found()):
@@ -103,7 +104,7 @@ class Customer:
         """Delete what the test made, and wait until it is gone."""
         for number in self.made:
             self.http("DELETE", f"/servers/{number}/")
-        self.eventually(lambda: not self.rows("SELECT 1 FROM server WHERE id = ANY(%s)", self.made), timeout_s=60)
+        self.eventually(lambda: not self.rows("SELECT 1 FROM server WHERE id = ANY(%s)", self.made))
         self._http.close()
 
     # over SSH

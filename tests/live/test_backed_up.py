@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from customer import Customer
+from customer import PATIENCE_S, Customer
 from far import Far
 from written import FEW, FILL, MANIFEST, SPARSE
 
 pytestmark = pytest.mark.live
 
 
-def ended(customer: Customer, answer: Any, timeout_s: float = 90) -> dict[str, Any]:
+def ended(customer: Customer, answer: Any, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
     """Wait for the action of an answer."""
     assert answer.status_code in {200, 201}, answer.text
 
@@ -63,7 +63,7 @@ def test_a_backup_can_be_read_without_us_and_leaves_nothing_in_the_engine(
     assert customer.get(number)["status"] == "active"
 
     assert customer.http("DELETE", f"/backups/{backup['id']}/").status_code == 204
-    customer.eventually(lambda: not customer.rows("SELECT 1 FROM backup WHERE id = %s", backup["id"]), timeout_s=60)
+    customer.eventually(lambda: not customer.rows("SELECT 1 FROM backup WHERE id = %s", backup["id"]))
     assert restic(customer, "snapshots", "--json", "--tag", f"backup-{backup['id']}").strip() in {b"null", b"[]"}
 
 
@@ -88,9 +88,9 @@ def test_a_destroyed_server_is_restored_from_its_backup(customer: Customer, serv
     assert proved["verified_at"] is None
     shown = customer.http("GET", f"/backups/{backup['id']}/").json()
     assert (shown["verify_error"], shown["verified_at"] is None) == (None, False)
-    customer.eventually(lambda: "verify-" not in customer.incus("list", "--format", "csv"), timeout_s=60)
+    customer.eventually(lambda: "verify-" not in customer.incus("list", "--format", "csv"))
     wanted = f"backup-{backup['id']}"
-    customer.eventually(lambda: wanted not in customer.incus("image", "list", "--format", "json"), timeout_s=60)
+    customer.eventually(lambda: wanted not in customer.incus("image", "list", "--format", "json"))
 
 
 def test_a_server_comes_back_from_the_store_alone_in_another_location(
@@ -101,7 +101,7 @@ def test_a_server_comes_back_from_the_store_alone_in_another_location(
     identity = customer.ssh(server, "cat /etc/machine-id")
     backup = ended(customer, customer.http("POST", f"/servers/{server['id']}/backup/"))
     customer.http("DELETE", f"/servers/{server['id']}/")
-    customer.eventually(lambda: not customer.rows("SELECT 1 FROM server WHERE id = %s", server["id"]), timeout_s=60)
+    customer.eventually(lambda: not customer.rows("SELECT 1 FROM server WHERE id = %s", server["id"]))
     shown = customer.http("GET", f"/backups/?server_id={server['id']}").json()
     assert [one["status"] for one in shown["results"]] == ["completed"]
     made = far.customer.create(location=far.name, name="again", os_id=None, backup_id=backup["id"])

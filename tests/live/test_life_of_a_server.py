@@ -27,7 +27,7 @@ def test_login_succeeds_at_the_first_active_and_the_server_is_as_promised(custom
     assert f" {active['ip_address']}/" in said
     assert f" {active['ipv6_address']}/" in said
     assert customer.public_key in said
-    customer.eventually(lambda: customer.try_ssh6(active, "echo here") == (0, "here\n"), timeout_s=5)
+    customer.eventually(lambda: customer.try_ssh6(active, "echo here") == (0, "here\n"))
 
 
 def test_the_memory_of_the_plan_is_a_hard_limit(customer: Customer, server: dict[str, Any]) -> None:
@@ -74,7 +74,7 @@ def test_a_stop_that_the_guest_ignores_is_forced_after_the_grace_time(
     customer.ssh(server, "systemctl mask halt.target poweroff.target && systemctl daemon-reload")
     began = time.monotonic()
     customer.post(server, "stop")
-    customer.until(server["id"], "stopped", timeout_s=60)
+    customer.until(server["id"], "stopped")
     assert 7 < time.monotonic() - began < 30  # the lab's grace is 8 s
 
 
@@ -88,7 +88,7 @@ def test_rename_holds_after_the_next_boot(customer: Customer, server: dict[str, 
 
 def test_a_power_off_from_inside_is_seen(customer: Customer, server: dict[str, Any]) -> None:
     customer.try_ssh(server, "poweroff")
-    customer.until(server["id"], "stopped", timeout_s=10)
+    customer.until(server["id"], "stopped")
     customer.post(server, "start")
     customer.up_again(server)
     assert customer.ssh(server, "echo up") == "up\n"
@@ -129,7 +129,7 @@ def test_delete_leaves_nothing(customer: Customer) -> None:
 
 def test_ten_at_once_are_all_there_and_alike_in_nothing_secret(customer: Customer) -> None:
     def made(number: int) -> dict[str, Any]:
-        return customer.until(customer.create(name=f"many-{number}")["id"], "active", timeout_s=120)
+        return customer.until(customer.create(name=f"many-{number}")["id"], "active")
 
     with ThreadPoolExecutor(10) as pool:
         active = list(pool.map(made, range(10)))
@@ -147,8 +147,8 @@ HOSTILE = "#!/bin/sh\ntouch /root/ran\n# {{ instance.name }} {% raw %} <&\"'\\\n
 
 
 def test_user_data_runs_as_it_was_sent_and_stays_inside(customer: Customer) -> None:
-    server = customer.until(customer.create(user_data=HOSTILE)["id"], "active", timeout_s=60)
-    customer.eventually(lambda: customer.try_ssh(server, "test -e /root/ran")[0] == 0, timeout_s=60)
+    server = customer.until(customer.create(user_data=HOSTILE)["id"], "active")
+    customer.eventually(lambda: customer.try_ssh(server, "test -e /root/ran")[0] == 0)
     seen = customer.ssh(server, "cat /var/lib/cloud/seed/nocloud-net/user-data")
     assert seen == HOSTILE
     assert "user_data" not in json.dumps(customer.get(server["id"]))
@@ -164,7 +164,7 @@ def test_usage_is_measured_under_a_known_load(customer: Customer, server: dict[s
         usage = customer.get(server["id"])["resource_usage"]
         return None not in usage.values() and usage
 
-    idle = customer.eventually(measured, timeout_s=90)
+    idle = customer.eventually(measured)
     customer.ssh(server, "dd if=/dev/urandom of=/root/fill bs=1M count=500 2>/dev/null; sync", timeout_s=60)
     customer.ssh(
         server,
@@ -175,7 +175,7 @@ def test_usage_is_measured_under_a_known_load(customer: Customer, server: dict[s
         usage = customer.get(server["id"])["resource_usage"]
         return usage["cpu_percent"] > 40 and usage["memory_used"] > 110 and usage
 
-    busy = customer.eventually(loaded, timeout_s=60)
+    busy = customer.eventually(loaded)
     assert busy["cpu_percent"] <= 100
     assert 110 < busy["memory_used"] < 256
     assert busy["disk_used"] - idle["disk_used"] == pytest.approx(0.524, abs=0.06)
@@ -190,7 +190,7 @@ def test_the_engine_away_leaves_reads_and_loses_no_create(customer: Customer) ->
         customer.made.append(answer.json()["id"])
         time.sleep(1)
         assert customer.get(answer.json()["id"])["status"] == "provisioning"
-    active = customer.until(answer.json()["id"], "active", timeout_s=60)
+    active = customer.until(answer.json()["id"], "active")
     assert customer.ssh(active, "echo here") == "here\n"
 
 
@@ -198,5 +198,5 @@ def test_a_lost_event_is_made_good_by_a_look(customer: Customer, server: dict[st
     with psycopg.connect(customer.lab.database_url) as conn:
         conn.execute("UPDATE server SET status = 'active', wanted = 'running' WHERE id = %s", (server["id"],))
     customer.incus("stop", f"vps-{server['id']}", "--force")
-    customer.eventually(lambda: customer.get(server["id"])["status"] in {"active", "stopped"}, timeout_s=60)
-    customer.eventually(lambda: customer.agrees(server["id"]), timeout_s=60)
+    customer.eventually(lambda: customer.get(server["id"])["status"] in {"active", "stopped"})
+    customer.eventually(lambda: customer.agrees(server["id"]))

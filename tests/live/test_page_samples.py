@@ -48,8 +48,7 @@ class Visitor:
         action = self.customer.eventually(
             lambda: [
                 one for one in [self.customer.http("GET", f"/actions/{number}/?wait=25").json()] if one["finished_at"]
-            ],
-            timeout_s=90,
+            ]
         )[0]
         assert action["status"] == "completed", action
         self.has["action"] = number
@@ -65,7 +64,7 @@ def code_of(secret: str) -> str:
 
 def active(visitor: Visitor, answer: Answer) -> None:
     visitor.customer.made.append(answer.body["id"])
-    visitor.customer.until(answer.body["id"], "active", timeout_s=90)
+    visitor.customer.until(answer.body["id"], "active")
 
 
 def settled(visitor: Visitor, answer: Answer) -> None:
@@ -266,7 +265,7 @@ def test_the_life_of_a_server(visitor: Visitor, turn: int) -> None:
 @pytest.mark.parametrize("turn", TURNS)
 def test_its_copies(visitor: Visitor, turn: int) -> None:
     number = visitor.customer.create()["id"]
-    visitor.customer.until(number, "active", timeout_s=90)
+    visitor.customer.until(number, "active")
     visitor.has["small server"] = number
     walk(visitor, COPIES, turn)
 
@@ -299,7 +298,7 @@ def test_what_an_operator_does_with_the_installation(visitor: Visitor) -> None:
     """The cell and the location are nobody's, so that no other test finds them paused."""
     customer, code = visitor.customer, f"nowhere-{visitor.has['me']}"
     made = customer.create()
-    customer.until(made["id"], "active", timeout_s=90)
+    customer.until(made["id"], "active")
     customer.post(made, "stop")
     customer.until(made["id"], "stopped")  # what failed is off, else it can't be tried again yet
     with psycopg.connect(customer.lab.database_url) as conn:

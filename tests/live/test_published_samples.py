@@ -94,8 +94,8 @@ def test_every_sample_does_what_the_page_says_in(language: str, customer: Custom
     shown = ("name", "hostname", "status", "location", "backups_enabled")
     assert {key: created.body[key] for key in shown} == {key: page_answer("create")[key] for key in shown}
     assert created.body["plan"] == page_answer("create")["plan"]
-    customer.until(number, "active", timeout_s=60)
-    customer.eventually(lambda: customer.get(number)["resource_usage"]["cpu_percent"] is not None, timeout_s=60)
+    customer.until(number, "active")
+    customer.eventually(lambda: customer.get(number)["resource_usage"]["cpu_percent"] is not None)
 
     listed = done("list")
     assert listed is not None
@@ -124,7 +124,7 @@ def test_every_sample_does_what_the_page_says_in(language: str, customer: Custom
             customer.post({"id": number}, verb)
         else:
             continue
-        customer.until(number, after, timeout_s=60)
+        customer.until(number, after)
     if deleted := done("delete", number):
         assert deleted == Answer(204, None)
         assert customer.http("GET", f"/servers/{number}/").status_code == 404

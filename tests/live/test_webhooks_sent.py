@@ -58,9 +58,7 @@ async def test_a_servers_life_is_delivered_signed_and_in_order(lab: Lab) -> None
         (hook,) = await openvps.json("webhook", "list")
         assert (hook["url"], hook["kinds"]) == (receiver.url, ["server.created", "server.status"])
         try:
-            server = await anyio.to_thread.run_sync(
-                lambda: customer.until(customer.create()["id"], "active", timeout_s=90)
-            )
+            server = await anyio.to_thread.run_sync(lambda: customer.until(customer.create()["id"], "active"))
             await openvps("server", "stop", server["name"])
             await receiver.has(4)
             events = [told(secret, one) for one in receiver.got]

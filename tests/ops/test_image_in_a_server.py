@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lab import Lab
-from openvps.engine.protocol import Busy, Engine, MachineSpec, Missing
+from openvps.engine.protocol import Engine, MachineSpec, Missing
+from patience import until
 from pytest_process import NUMBER
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
@@ -67,15 +68,6 @@ async def remove(engine: Engine, name: str) -> None:
     with contextlib.suppress(Missing):
         await until(lambda: engine.kill(name))
     await until(lambda: engine.delete(name))
-
-
-async def until(work: Callable[[], Awaitable[Any]], timeout_s: float = 60) -> Any:
-    async with asyncio.timeout(timeout_s):
-        while True:
-            try:
-                return await work()
-            except Busy:
-                await asyncio.sleep(0.1)
 
 
 async def test_two_servers_share_no_secret(boots: Callable[..., Awaitable[Guest]]) -> None:

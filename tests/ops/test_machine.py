@@ -1,7 +1,11 @@
 """The machine's users, ids and folders."""
 
 import grp
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -32,6 +36,25 @@ def test_users_are_made_once_and_the_api_is_no_admin_of_the_engine() -> None:
     machine.ensure_users()
     machine.ensure_users()
     assert machine.API_USER not in grp.getgrnam("incus-admin").gr_mem
+
+
+def test_two_that_begin_at_once_on_a_bare_machine_both_have_users_and_ids(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"openvps-{token_hex(4)}" for _ in range(4)]
+    for kind, name in zip(("DATABASE", "API", "WORKER", "CONSOLE"), names, strict=True):
+        monkeypatch.setattr(machine, f"{kind}_USER", name)
+    try:
+        with ThreadPoolExecutor() as both:
+            for made in [both.submit(machine.ensure_users) for _ in range(2)]:
+                made.result()
+            gave = [both.submit(machine.ensure_subids, tmp_path) for _ in range(2)]
+            assert {one.result() for one in gave} == {True, False}
+        for name in names:
+            assert machine.GROUP in [grp.getgrgid(one).gr_name for one in os.getgrouplist(name, 0)]
+    finally:
+        for name in names:
+            subprocess.run(["userdel", name], check=False, capture_output=True)
 
 
 def test_a_data_folder_that_others_cannot_enter_is_refused(tmp_path: Path) -> None:

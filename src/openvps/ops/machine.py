@@ -1,8 +1,11 @@
 """The machine as OpenVPS needs it: system users, folders, kernel limits and the ids that servers' users map to."""
 
+import fcntl
 import os
 import pwd
 import shutil
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from openvps.core.settings import Settings
@@ -10,6 +13,7 @@ from openvps.ops.run import run
 
 DATABASE_USER, API_USER, WORKER_USER = "openvps-db", "openvps-api", "openvps-worker"
 CONSOLE_USER = "openvps-console"
+ETC = Path("/etc")
 GROUP = "openvps"  # who may reach the embedded database's socket
 FIRST_SUBID, SUBIDS = 1_000_000, 1_000_000_000  # 15,000 servers with 65,536 ids each (security.idmap.isolated)
 LEAST_SUBIDS = 65536 * 100
@@ -34,17 +38,18 @@ def require_root() -> None:
 
 def ensure_users() -> None:
     """Make the users that our processes run as, where they are missing."""
-    run(["groupadd", "--system", "--force", GROUP])
-    for user in (DATABASE_USER, API_USER, WORKER_USER, CONSOLE_USER):
-        try:
-            pwd.getpwnam(user)
-        except KeyError:
-            run(
-                [
-                    *("useradd", "--system", "--user-group", "--groups", GROUP, "--no-create-home"),
-                    *("--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", user),
-                ]
-            )
+    with _alone(ETC):
+        run(["groupadd", "--system", "--force", GROUP])
+        for user in (DATABASE_USER, API_USER, WORKER_USER, CONSOLE_USER):
+            try:
+                pwd.getpwnam(user)
+            except KeyError:
+                run(
+                    [
+                        *("useradd", "--system", "--user-group", "--groups", GROUP, "--no-create-home"),
+                        *("--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", user),
+                    ]
+                )
 
 
 def ensure_folders(settings: Settings) -> None:
@@ -84,11 +89,16 @@ def ensure_kernel_limits() -> list[str]:
     return refused
 
 
-def ensure_subids(etc: Path = Path("/etc")) -> bool:
+def ensure_subids(etc: Path = ETC) -> bool:
     """Give root enough subordinate ids for isolated maps; returns whether a file was changed.
 
     What is there stays: containers may stand on it.
     """
+    with _alone(etc):
+        return _give_subids(etc)
+
+
+def _give_subids(etc: Path) -> bool:
     changed = False
     for file in (etc / "subuid", etc / "subgid"):
         lines = file.read_text().splitlines() if file.exists() else []
@@ -102,6 +112,17 @@ def ensure_subids(etc: Path = Path("/etc")) -> bool:
         fresh.rename(file)
         changed = True
     return changed
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[None]:
+    """Have another installation of ours on this machine wait: it looks for the same users and ids."""
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def _range(line: str) -> tuple[str, int, int]:

@@ -13,8 +13,9 @@ from town import Server, Site, Town, World, remove, spec
 
 from lab import Lab
 from openvps.engine.incus import open_engine
-from openvps.engine.protocol import Busy, Engine
+from openvps.engine.protocol import Engine
 from openvps.ops import hostnet
+from patience import until
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +61,7 @@ def with_engine(lab: Lab, work: Callable[[Engine], Awaitable[Any]]) -> None:
     async def main() -> None:
         engine = open_engine(Path(lab.socket), lab.project, lab.pool)
         try:
-            async with asyncio.timeout(120):
-                while True:
-                    try:
-                        return await work(engine)
-                    except Busy:
-                        await asyncio.sleep(0.1)
+            await until(lambda: work(engine))
         finally:
             await engine.close()
 
