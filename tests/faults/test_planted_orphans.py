@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from openvps.engine.incus.client import Client
 from openvps.engine.protocol import Away, Engine, EngineError, MachineSpec, Missing
 from openvps.ops.run import run
 from patience import until
+from pytest_process import NUMBER, OF
 from tiny_image import build_tiny_image
 
 pytestmark = [pytest.mark.anyio, pytest.mark.live]
 
 NOWHERE = 1 << 40
+STRAYS = count(1 + NUMBER, OF)
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +94,7 @@ async def an_image(engine: Engine, folder: Path, note: str) -> str:
 
 async def a_machine(stage: Stage, name: str) -> None:
     """Have the engine make a machine that no row names."""
-    number = await stage.world.sql("SELECT nextval('address_pool_id_seq')")
+    number = next(STRAYS)
     spec = MachineSpec(
         name=name,
         image=stage.image,
@@ -99,8 +102,8 @@ async def a_machine(stage: Stage, name: str) -> None:
         memory_mib=128,
         storage_gb=1,
         hostname=name,
-        addresses=[f"10.93.0.{number[0][0]}"],
-        nic=f"str{number[0][0]}",
+        addresses=[f"10.93.0.{number}"],
+        nic=f"str{number}",
     )
     await stage.real.create(spec)
 
