@@ -116,7 +116,10 @@ async def test_servers_of_a_cell_that_is_away_are_not_swept_until_their_deadline
         assert set(await rows.due(conn, now())) == {here, there}
 
 
-async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what_no_event_told(world: World) -> None:
+async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what_no_event_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "REBOOTS_S", 0.0)
     customer = await world.a_client()
     runs, is_off, is_gone = [await world.a_server(customer) for _ in range(3)]
     simulated = Simulated()
@@ -126,9 +129,38 @@ async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what
         await simulated.create(spec, start=number == runs)
     engine = Faulty(simulated)
     await watch.look_at_cell(Context(world.database, world.config, {world.cell_id: engine}), world.cell_id)
-    assert engine.calls == {"machines": 1, "usage": 1}
+    assert engine.calls == {"machines": 2, "usage": 1}, "two, and one more for what may be in the middle of a reboot"
     async with world.database.begin() as conn:
         assert set(await rows.due(conn, now())) == {is_off, is_gone}
+    await engine.close()
+
+
+@pytest.mark.parametrize("off", ["in a reboot", "for good"])
+async def test_a_machine_that_is_found_off_is_looked_at_again_before_it_is_said_to_be_shut_down(
+    world: World, off: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = await world.a_server(await world.a_client())
+    simulated = Simulated()
+    image = await simulated.add_image(Path("any"))
+    spec = MachineSpec(machine_name(number), image, 1, 128, 1, "web-1", addresses=["192.0.2.9"], nic="")
+    await simulated.create(spec)
+    await simulated.run(spec.name, ["poweroff"])
+    engine = Faulty(simulated)
+    machines: Callable[..., Awaitable[Any]] = engine.machines
+
+    async def looked() -> object:
+        seen = await machines()
+        if off == "in a reboot":
+            await simulated.start(spec.name)
+        return seen
+
+    monkeypatch.setattr(watch, "REBOOTS_S", 0.0)
+    monkeypatch.setattr(engine, "machines", looked)
+    await watch.look_at_cell(Context(world.database, world.config, {world.cell_id: engine}), world.cell_id)
+    [row] = await world.sql("SELECT status, wanted, look_at FROM server")
+    assert tuple(row) == (("active", "running", None) if off == "in a reboot" else ("stopped", "stopped", None))
+    told = await world.sql("SELECT status FROM action WHERE kind = 'server.powered_off'")
+    assert [one.status for one in told] == ([] if off == "in a reboot" else ["completed"])
     await engine.close()
 
 
@@ -155,6 +187,7 @@ async def test_a_machine_seen_off_in_a_reboot_that_is_done_by_now_was_not_shut_d
     async def one_event() -> AsyncIterator[Event]:
         yield Event(spec.name, "instance-shutdown", now())
 
+    monkeypatch.setattr(watch, "REBOOTS_S", 0.0)
     monkeypatch.setattr(engine, verb, look_and_be_late)
     monkeypatch.setattr(engine, "events", one_event)
     context = Context(world.database, world.config, {world.cell_id: engine})
@@ -162,6 +195,6 @@ async def test_a_machine_seen_off_in_a_reboot_that_is_done_by_now_was_not_shut_d
         await watch.look_at_cell(context, world.cell_id)
     else:
         await watch.follow_events(context, world.cell_id, engine)
-    assert engine.calls[verb] == 1
+    assert engine.calls[verb] == (2 if verb == "machines" else 1)
     assert await world.sql("SELECT status, wanted, look_at FROM server") == [("active", "running", None)]
     await engine.close()

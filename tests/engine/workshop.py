@@ -34,7 +34,7 @@ class Workshop:
             memory_mib=128,
             storage_gb=1,
             hostname=f"eng{number}",
-            addresses=(f"10.79.0.{number}", f"fd79::{number}"),
+            addresses=(f"10.79.{4 + number // 200}.{1 + number % 200}", f"fd79::{number}"),
             nic=f"eng{number}",
         )
         self.made.append(spec.name)

@@ -414,6 +414,7 @@ def test_any_operations_in_any_order_leave_everything_as_the_model_has_it(
         "RATE_LIMIT": "0",
     }.items():
         monkeypatch.setenv(f"OPENVPS_{name}", value)
+    monkeypatch.setattr(watch, "REBOOTS_S", 0.0)
     run_state_machine_as_test(
         lambda: Operations(template_url),  # pyright: ignore[reportArgumentType] -- it may be any factory, says its docstring
         settings=settings(

@@ -75,7 +75,7 @@ class Machine:
     storage_gb: int
     hostname: str
     marks: Mapping[str, str]
-    stopped_by_guest: bool = False  # the engine noted a clean end, not a crash of the host
+    stopped_by_guest: bool = False  # the engine noted a clean end; so it does in a reboot from inside, for a moment
     disk_used_bytes: int | None = None  # only from `Cell.machines`
 
 
