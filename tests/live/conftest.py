@@ -1,5 +1,6 @@
 """A customer of the running lab, and a server that is gone when the test ends."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,10 +28,11 @@ def server(customer: Customer) -> dict[str, Any]:
 def far(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Far]:
     customer = Customer(lab)
     name = f"far{sum(request.node.name.encode()) % 1000}"
-    far = Far(customer, Wire(listening(customer)), name)
-    added = far.add(far.token())
-    try:
+    with contextlib.closing(Wire(listening(customer))) as wire:
+        far = Far(customer, wire, name)
+        added = far.add(far.token())
         assert added.returncode == 0, added.stderr
-        yield far
-    finally:
-        far.end()
+        try:
+            yield far
+        finally:
+            far.end()

@@ -19,7 +19,7 @@ def openvps(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run `openvps` with the lab's settings, as its operator does."""
     env = {**os.environ, **json.loads((Path(os.environ[STATE]) / "env.json").read_text())}
     program = Path(sys.executable).parent / "openvps"
-    return subprocess.run([program, *arguments], env=env, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([program, *arguments], env=env, capture_output=True, text=True, timeout=300, check=False)
 
 
 def listening(customer: Customer) -> int:
@@ -92,4 +92,3 @@ class Far:
         for image in json.loads(self.customer.incus("image", "list", "--project", self.project, "--format", "json")):
             self.customer.incus("image", "delete", image["fingerprint"], "--project", self.project)
         self.customer.incus("project", "delete", self.project)
-        self.wire.close()

@@ -1,6 +1,7 @@
 """A cell over HTTPS, added by its operator's command: trusted exactly, and no trouble to others when silent."""
 
 import base64
+import contextlib
 import grp
 import json
 import pwd
@@ -82,12 +83,12 @@ def test_a_cell_that_takes_connections_and_never_answers_delays_nobody(far: Far,
 
 def test_a_cell_with_another_certificate_than_the_tokens_is_told_nothing(lab: Lab) -> None:
     customer = Customer(lab)
-    far = Far(customer, Wire(listening(customer)), "false")
-    said = json.loads(base64.b64decode(far.token()))
-    said["fingerprint"] = "0" * 64
-    refused = far.add(base64.b64encode(json.dumps(said).encode()).decode())
+    with contextlib.closing(Wire(listening(customer))) as wire:
+        far = Far(customer, wire, "false")
+        said = json.loads(base64.b64decode(far.token()))
+        said["fingerprint"] = "0" * 64
+        refused = far.add(base64.b64encode(json.dumps(said).encode()).decode())
     assert refused.returncode == 1
     assert "another certificate" in refused.stderr
     assert openvps("cell", "show", "false").returncode == 1
     assert said["secret"] not in customer.incus("config", "trust", "list", "--format", "json")
-    far.wire.close()

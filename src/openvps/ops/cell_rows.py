@@ -66,11 +66,12 @@ async def put(conn: Connection, config: Settings, asked: Asked, location_id: int
 async def copy_images(database: Database, config: Settings, row: Record, to: Engine) -> list[str]:
     """Give a cell every image that new servers of other cells get; returns the systems that couldn't be had.
 
-    Imported first and offered then, so that what is offered is there; repeated, it does what is missing.
+    Imported first and offered then, so that what is offered is there; repeated, it does what is missing. A cell that
+    is away isn't asked: each would be waited for.
     """
     async with database.begin() as conn:
         offered = [one for one in await systems.images(conn) if one.retired_at is None]
-        others = {one.name: one for one in await locations.cells(conn)}
+        sources = {one.name: one for one in await locations.cells(conn) if one.away_at is None and one.id != row.id}
         ids = {one.slug: one.id for one in await systems.systems(conn)}
     missing: list[str] = []
     for system in sorted({one.system for one in offered}):
@@ -78,10 +79,15 @@ async def copy_images(database: Database, config: Settings, row: Record, to: Eng
         if any(one.cell == row.name and one.fingerprint == newest[0].fingerprint for one in newest):
             continue
         for image in newest:
-            if image.cell != row.name and await _copied(config, others[image.cell], image.fingerprint, to):
+            source = sources.get(image.cell)
+            if source is not None and await _copied(config, source, image.fingerprint, to):
                 async with database.begin() as conn:
                     await systems.add_image(
-                        conn, cell_id=row.id, system_id=ids[system], fingerprint=image.fingerprint
+                        conn,
+                        cell_id=row.id,
+                        system_id=ids[system],
+                        fingerprint=image.fingerprint,
+                        built_at=image.built_at,
                     )
                 break
         else:

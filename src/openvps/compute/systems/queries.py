@@ -61,7 +61,7 @@ async def newest_image(conn: Connection, cell_id: int, system_id: int) -> Record
         await conn.execute(
             select(image.c.id, image.c.fingerprint)
             .where(image.c.cell_id == cell_id, image.c.system_id == system_id, image.c.retired_at.is_(None))
-            .order_by(image.c.built_at.desc(), image.c.id.desc())
+            .order_by(image.c.built_at.desc(), image.c.id)
             .limit(1)
         )
     ).one_or_none()
@@ -79,24 +79,27 @@ async def any_image(conn: Connection, cell_id: int, system_id: int | None) -> Re
     ).one_or_none()
 
 
-async def add_image(conn: Connection, *, cell_id: int, system_id: int, fingerprint: str) -> None:
-    """Offer an image; one that was there already is offered again, as the newest."""
+async def add_image(
+    conn: Connection, *, cell_id: int, system_id: int, fingerprint: str, built_at: datetime | None = None
+) -> None:
+    """Offer an image, built now or, a copy, when its original was; one that was there already is offered again."""
+    put = pg_insert(image).values(
+        cell_id=cell_id, system_id=system_id, fingerprint=fingerprint, built_at=built_at or func.now()
+    )
     await conn.execute(
-        pg_insert(image)
-        .values(cell_id=cell_id, system_id=system_id, fingerprint=fingerprint)
-        .on_conflict_do_update(
-            index_elements=["cell_id", "fingerprint"], set_={"built_at": func.now(), "retired_at": None}
+        put.on_conflict_do_update(
+            index_elements=["cell_id", "fingerprint"], set_={"built_at": put.excluded.built_at, "retired_at": None}
         )
     )
 
 
 async def images(conn: Connection) -> list[ImageRow]:
-    """Return every image, newest first."""
+    """Return every image, newest first, and each before its copies."""
     rows = await conn.execute(
         select(image.c.id, cell.c.name, system.c.slug, image.c.fingerprint, image.c.built_at, image.c.retired_at)
         .join(cell, cell.c.id == image.c.cell_id)
         .join(system, system.c.id == image.c.system_id)
-        .order_by(image.c.built_at.desc(), image.c.id.desc())
+        .order_by(image.c.built_at.desc(), image.c.id)
     )
     return [ImageRow(*row) for row in rows]
 
