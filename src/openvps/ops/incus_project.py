@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from openvps.ops.run import run
 GB = 10**9
 LEAST_GB = 5
 SHUTDOWN_S = 30
+BUSY_S, BUSY_LOOK_S = 120, 0.5
 
 
 def ensure(socket: Path, settings: Settings) -> str:
@@ -52,21 +54,42 @@ def start(socket: Path, settings: Settings, names: list[str]) -> None:
 
 
 def remove(socket: Path, settings: Settings) -> None:
-    """Remove the servers' machines, images, project and pool. What we didn't make stays, but for our machines."""
-    stop_all(socket, settings, force=True)
+    """Remove the servers' machines, images, project and pool. What we didn't make stays, but for our machines.
+
+    Raises IncusFailed.
+    """
     ours = {"project": settings.project}
     with Incus(socket) as incus:
         project = incus.find(f"/1.0/projects/{settings.project}")
         if project is None:
             return
-        for kind in ("instances", "images"):
-            for path in incus.get(f"/1.0/{kind}", **ours):
-                incus.do("DELETE", path.partition("?")[0], **ours)
+        _remove_machines(incus, socket, settings)
+        for path in incus.get("/1.0/images", **ours):
+            incus.do("DELETE", path.partition("?")[0], **ours)
         if MADE in project["config"]:
             incus.do("DELETE", f"/1.0/projects/{settings.project}")
-        pool = incus.find(f"/1.0/storage-pools/{pool_name(settings)}")
+        # By our own name: a pool that the settings name may be another installation's, which made it.
+        pool = incus.find(f"/1.0/storage-pools/{settings.project}")
         if pool and MADE in pool["config"]:
-            incus.do("DELETE", f"/1.0/storage-pools/{pool_name(settings)}")
+            incus.do("DELETE", f"/1.0/storage-pools/{settings.project}")
+
+
+def _remove_machines(incus: Incus, socket: Path, settings: Settings) -> None:
+    """Cut off and delete every machine; one on which the engine still works at what a worker began is waited for."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        stop_all(socket, settings, force=True)
+        failure: IncusFailed | None = None
+        for path in incus.get("/1.0/instances", project=settings.project):
+            try:
+                incus.do("DELETE", path.partition("?")[0], project=settings.project)
+            except IncusFailed as error:
+                failure = error
+        if failure is None:
+            return
+        if time.monotonic() > end:
+            raise failure
+        time.sleep(BUSY_LOOK_S)
 
 
 def _set_state(socket: Path, settings: Settings, names: list[str], action: str, timeout_s: int) -> None:
