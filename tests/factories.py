@@ -12,6 +12,7 @@ from sqlalchemy import text, update
 from openvps.accounts import queries as accounts
 from openvps.accounts import tokens
 from openvps.actions import queries as actions
+from openvps.compute.locations import queries as locations
 from openvps.compute.systems import queries as systems
 from openvps.core.db import Database
 from openvps.core.money import MICRO
@@ -64,6 +65,25 @@ class World:
         await seed(self.database, self.config, cell, {})
         async with self.database.begin() as conn:
             await systems.add_image(conn, cell_id=self.cell_id, system_id=3, fingerprint="f" * 64)
+
+    async def a_remote_cell(self, name: str, *, room_memory_mib: int = 4096) -> int:
+        """Return a remote cell of the first location, of which nothing was heard yet."""
+        async with self.database.begin() as conn:
+            return await locations.put_cell(
+                conn,
+                location_id=1,
+                name=name,
+                members=[f"https://{name}.example.com:8443"],
+                certificate="pem",
+                project="tests",
+                pool="tests",
+                nic_prefix="vps",
+                nameservers=[],
+                room_vcpus=8,
+                room_memory_mib=room_memory_mib,
+                room_storage_gb=100,
+                largest_vcpus=8,
+            )
 
     async def a_client(
         self,

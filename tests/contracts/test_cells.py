@@ -26,22 +26,8 @@ NEW = {"name": "web-1", "plan_id": 3, "os_id": 3, "location": "us-west"}
 
 async def a_second_cell(world: World, *, room_memory_mib: int = 4096) -> int:
     """Return a remote cell of the same location, with an image and an address, that answers."""
+    cell_id = await world.a_remote_cell("there", room_memory_mib=room_memory_mib)
     async with world.database.begin() as conn:
-        cell_id = await locations.put_cell(
-            conn,
-            location_id=1,
-            name="there",
-            members=["https://192.0.2.1:8443"],
-            certificate="pem",
-            project="tests",
-            pool="tests",
-            nic_prefix="vps",
-            nameservers=[],
-            room_vcpus=8,
-            room_memory_mib=room_memory_mib,
-            room_storage_gb=100,
-            largest_vcpus=8,
-        )
         await locations.seen(conn, cell_id)
         await systems.add_image(conn, cell_id=cell_id, system_id=3, fingerprint="e" * 64)
         pool = insert(address_pool).values(cell_id=cell_id, network="198.51.100.0/24").returning(address_pool.c.id)
@@ -135,23 +121,29 @@ async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what
     await engine.close()
 
 
-@pytest.mark.parametrize("off", ["in a reboot", "for good"])
-async def test_a_machine_that_is_found_off_is_looked_at_again_before_it_is_said_to_be_shut_down(
-    world: World, off: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def one_that_was_shut_down(world: World) -> tuple[Simulated, str]:
+    """Return an engine with the machine of an active server, off by a shutdown from inside, and its name."""
     number = await world.a_server(await world.a_client())
     simulated = Simulated()
     image = await simulated.add_image(Path("any"))
     spec = MachineSpec(machine_name(number), image, 1, 128, 1, "web-1", addresses=["192.0.2.9"], nic="")
     await simulated.create(spec)
     await simulated.run(spec.name, ["poweroff"])
+    return simulated, spec.name
+
+
+@pytest.mark.parametrize("off", ["in a reboot", "for good"])
+async def test_a_machine_that_is_found_off_is_looked_at_again_before_it_is_said_to_be_shut_down(
+    world: World, off: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulated, name = await one_that_was_shut_down(world)
     engine = Faulty(simulated)
     machines: Callable[..., Awaitable[Any]] = engine.machines
 
     async def looked() -> object:
         seen = await machines()
         if off == "in a reboot":
-            await simulated.start(spec.name)
+            await simulated.start(name)
         return seen
 
     monkeypatch.setattr(watch, "REBOOTS_S", 0.0)
@@ -168,12 +160,7 @@ async def test_a_machine_that_is_found_off_is_looked_at_again_before_it_is_said_
 async def test_a_machine_seen_off_in_a_reboot_that_is_done_by_now_was_not_shut_down_from_inside(
     world: World, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = await world.a_server(await world.a_client())
-    simulated = Simulated()
-    image = await simulated.add_image(Path("any"))
-    spec = MachineSpec(machine_name(number), image, 1, 128, 1, "web-1", addresses=["192.0.2.9"], nic="")
-    await simulated.create(spec)
-    await simulated.run(spec.name, ["poweroff"])
+    simulated, name = await one_that_was_shut_down(world)
     engine = Faulty(simulated)
     verb = "machines" if told == "by a look at the cell" else "look"
     look: Callable[..., Awaitable[Any]] = getattr(engine, verb)
@@ -185,7 +172,7 @@ async def test_a_machine_seen_off_in_a_reboot_that_is_done_by_now_was_not_shut_d
         return seen
 
     async def one_event() -> AsyncIterator[Event]:
-        yield Event(spec.name, "instance-shutdown", now())
+        yield Event(name, "instance-shutdown", now())
 
     monkeypatch.setattr(watch, "REBOOTS_S", 0.0)
     monkeypatch.setattr(engine, verb, look_and_be_late)

@@ -36,25 +36,6 @@ class Images:
         return
 
 
-async def a_cell(world: World, name: str) -> int:
-    async with world.database.begin() as conn:
-        return await locations.put_cell(
-            conn,
-            location_id=1,
-            name=name,
-            members=[f"https://{name}:8443"],
-            certificate="pem",
-            project="tests",
-            pool="tests",
-            nic_prefix="vps",
-            nameservers=[],
-            room_vcpus=8,
-            room_memory_mib=4096,
-            room_storage_gb=100,
-            largest_vcpus=8,
-        )
-
-
 async def test_the_newest_image_is_copied_from_its_original_and_a_cell_that_is_away_is_not_asked(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,7 +50,7 @@ async def test_the_newest_image_is_copied_from_its_original_and_a_cell_that_is_a
     await world.sql("DELETE FROM image")
     cells = {"here": world.cell_id}
     for name in ("copies", "away", "new", "newer"):
-        cells[name] = await a_cell(world, name)
+        cells[name] = await world.a_remote_cell(name)
     offered = [("here", OLD, 3), ("away", NEW, 1), ("copies", OLD, 3), ("here", NEW, 2), ("copies", NEW, 2)]
     for cell, fingerprint, days in offered:
         await world.sql(
