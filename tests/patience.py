@@ -12,9 +12,9 @@ T = TypeVar("T")
 PATIENCE_S = 120.0  # the machine may have much else to do
 
 
-async def until(work: Callable[[], Awaitable[T]], timeout_s: float = PATIENCE_S) -> T:
+async def until(work: Callable[[], Awaitable[T]]) -> T:
     """Do `work` again until the engine has done it."""
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + PATIENCE_S
     while True:
         try:
             return await work()
@@ -22,6 +22,15 @@ async def until(work: Callable[[], Awaitable[T]], timeout_s: float = PATIENCE_S)
             if time.monotonic() > end:
                 raise
             await asyncio.sleep(0.05)
+
+
+async def is_busy(engine: Engine, name: str) -> bool:
+    """Whether the engine is at work on a machine."""
+    try:
+        await engine.look(name)
+    except Busy:
+        return True
+    return False
 
 
 def patient(engine: Engine) -> Engine:

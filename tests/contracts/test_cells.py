@@ -121,7 +121,7 @@ async def test_a_look_at_a_cell_is_two_calls_however_many_servers_and_finds_what
     await engine.close()
 
 
-async def one_that_was_shut_down(world: World) -> tuple[Simulated, str]:
+async def one_that_was_shut_down(world: World) -> tuple[Faulty, str]:
     """Return an engine with the machine of an active server, off by a shutdown from inside, and its name."""
     number = await world.a_server(await world.a_client())
     simulated = Simulated()
@@ -129,21 +129,20 @@ async def one_that_was_shut_down(world: World) -> tuple[Simulated, str]:
     spec = MachineSpec(machine_name(number), image, 1, 128, 1, "web-1", addresses=["192.0.2.9"], nic="")
     await simulated.create(spec)
     await simulated.run(spec.name, ["poweroff"])
-    return simulated, spec.name
+    return Faulty(simulated), spec.name
 
 
 @pytest.mark.parametrize("off", ["in a reboot", "for good"])
 async def test_a_machine_that_is_found_off_is_looked_at_again_before_it_is_said_to_be_shut_down(
     world: World, off: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simulated, name = await one_that_was_shut_down(world)
-    engine = Faulty(simulated)
+    engine, name = await one_that_was_shut_down(world)
     machines: Callable[..., Awaitable[Any]] = engine.machines
 
     async def looked() -> object:
         seen = await machines()
         if off == "in a reboot":
-            await simulated.start(name)
+            await engine.start(name)
         return seen
 
     monkeypatch.setattr(watch, "REBOOTS_S", 0.0)
@@ -160,8 +159,7 @@ async def test_a_machine_that_is_found_off_is_looked_at_again_before_it_is_said_
 async def test_a_machine_seen_off_in_a_reboot_that_is_done_by_now_was_not_shut_down_from_inside(
     world: World, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    simulated, name = await one_that_was_shut_down(world)
-    engine = Faulty(simulated)
+    engine, name = await one_that_was_shut_down(world)
     verb = "machines" if told == "by a look at the cell" else "look"
     look: Callable[..., Awaitable[Any]] = getattr(engine, verb)
 

@@ -7,7 +7,7 @@ import pytest
 from workshop import Workshop, on_host, until_true
 
 from openvps.engine.protocol import Busy, EngineError, Machine, Missing
-from patience import until
+from patience import is_busy, until
 
 pytestmark = [pytest.mark.live, pytest.mark.anyio]
 
@@ -55,20 +55,12 @@ async def test_a_machine_being_made_is_busy_not_stopped(workshop: Workshop) -> N
 async def test_a_machine_being_made_is_not_deleted(workshop: Workshop) -> None:
     spec = workshop.a_spec()
     making = asyncio.create_task(workshop.engine.create(spec))
-    while not await _is_busy(workshop, spec.name):
+    while not await is_busy(workshop.engine, spec.name):
         assert not making.done()
     with pytest.raises(Busy):
         await workshop.engine.delete(spec.name)
     await making
     await workshop.until_status(spec.name, "running")
-
-
-async def _is_busy(workshop: Workshop, name: str) -> bool:
-    try:
-        await workshop.engine.look(name)
-    except Busy:
-        return True
-    return False
 
 
 async def test_two_creates_at_once_make_one_machine(workshop: Workshop) -> None:

@@ -77,8 +77,8 @@ async def emptied(client: Client, pool: str) -> None:
             await client.run("DELETE", path)
     for kind in ("images", "profiles", f"storage-pools/{pool}/volumes/custom"):
         for path in await client.get(f"/1.0/{kind}"):
-            with contextlib.suppress(Missing):
-                if not path.partition("?")[0].endswith("/default"):
+            if not path.partition("?")[0].endswith("/default"):
+                with contextlib.suppress(Missing):
                     await client.run("DELETE", path.partition("?")[0])
 
 

@@ -9,10 +9,10 @@ import pytest
 from lab import Lab
 from openvps.core.settings import Settings
 from openvps.engine.incus import open_engine
-from openvps.engine.protocol import Busy, EngineError, MachineSpec
+from openvps.engine.protocol import EngineError, MachineSpec
 from openvps.ops import incus_project
 from openvps.ops.incus_rest import Incus
-from patience import until
+from patience import is_busy, until
 from pytest_process import NUMBER
 from tiny_image import build_tiny_image
 
@@ -30,13 +30,8 @@ async def test_a_machine_that_is_being_made_is_waited_for(lab: Lab, settings: Se
     making = asyncio.create_task(
         engine.create(MachineSpec("purged", fingerprint, 1, 128, 1, "purged", addresses=(), nic=""))
     )
-    busy = False
-    while not busy:
+    while not await is_busy(engine, "purged"):
         assert not making.done()
-        try:
-            await engine.look("purged")
-        except Busy:
-            busy = True
     await asyncio.to_thread(incus_project.remove, socket, named)
     with contextlib.suppress(EngineError):
         await making

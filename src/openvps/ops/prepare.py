@@ -36,10 +36,10 @@ def network(config: Settings, steps: Steps) -> None:
 
 def engine(config: Settings, notes: list[str]) -> tuple[Daemon, str]:
     """Have a daemon, and in it our project and a pool; returns it and the pool's name."""
-    if config.incus_socket:
-        incus_daemon.ensure(config)  # the operator's own: where it doesn't answer, nothing is begun
+    # The operator's own first: where it doesn't answer, nothing is begun.
+    named = incus_daemon.ensure(config) if config.incus_socket else None
     notes.extend(incus_daemon.ensure_lxcfs(config))  # before the daemon, which looks for it when it starts
-    daemon = incus_daemon.ensure(config)
+    daemon = named or incus_daemon.ensure(config)
     pool = incus_project.ensure(daemon.socket, config)
     mount = mounted(daemon, pool)
     watched = incus_daemon.systemds(config) and mount.exists() and btrfs_quota.counts(mount)

@@ -61,7 +61,7 @@ async def newest_image(conn: Connection, cell_id: int, system_id: int) -> Record
         await conn.execute(
             select(image.c.id, image.c.fingerprint)
             .where(image.c.cell_id == cell_id, image.c.system_id == system_id, image.c.retired_at.is_(None))
-            .order_by(image.c.built_at.desc(), image.c.id)
+            .order_by(image.c.built_at.desc(), image.c.id.desc())
             .limit(1)
         )
     ).one_or_none()
